@@ -1,0 +1,74 @@
+/**
+ * Every bound that a stranger can run into, with its unit. Those that an operator may change are the
+ * defaults of flags (`server --help`); the others are part of a protocol or a format.
+ */
+
+const KIB = 1024;
+const MIB = 1024 * KIB;
+const GIB = 1024 * MIB;
+const SECOND = 1000;
+
+/** Bounds of protocol version 3 that follow from its fields (docs/protocol.md). */
+export const CLASSIC = {
+  /** Content size is a 32-bit field, and so is the payload size that holds it and 259 bytes more. */
+  cipherBytesMax: 0xffffffff - 259 - ((0xffffffff - 259) % 16),
+  /** Padding takes at least one byte. */
+  plainBytesMax: 0xffffffff - 259 - ((0xffffffff - 259) % 16) - 1,
+  /** A field of 255 bytes with its NUL. */
+  nameBytesMax: 254,
+  /** Line 2 of `transfer.info`. */
+  transferNameCharsMax: 100,
+  /** A payload that nobody understands is skipped up to this size; past it the connection ends. */
+  skippedPayloadBytesMax: 64 * KIB,
+  /** A server's answer that is longer than any of the protocol's is not one. */
+  answerPayloadBytesMax: 4 * KIB,
+  /** Ciphertext is decrypted, checked and written in pieces of this size (a multiple of 16). */
+  pieceBytes: 256 * KIB,
+  /** After 1030 some clients block for an answer: they get one when nothing came for this long. */
+  retryAnswerMs: 2500,
+  /** Sent once, and repeated at most this many times after an error or a wrong checksum. */
+  repeatsMax: 3,
+  /** Received files of one client that wait for its 1029. The oldest gives way. */
+  unconfirmedFilesMax: 16,
+  /** Slowest transfer that a message's time allows for, bytes per second. */
+  slowestBytesPerSecond: 16 * KIB,
+  /** An unconfirmed file outlives its connection by the time that its checksum may take. */
+  slowestChecksumBytesPerSecond: 16 * MIB,
+} as const;
+
+/** Defaults of the server's flags. */
+export const SERVER_DEFAULTS = {
+  classicPort: 1357,
+  connectionsMax: 512,
+  connectionsPerAddressMax: 256,
+  idleMs: 300 * SECOND,
+  messageMs: 60 * SECOND,
+  stallMs: 30 * SECOND,
+  confirmMs: 10 * SECOND,
+  stopMs: 10 * SECOND,
+  clientBytesMax: 64 * GIB,
+  totalBytesMax: 1024 * GIB,
+  clientsMax: 100_000,
+  registrationsPerMinuteMax: 600,
+} as const;
+
+/** Addresses whose registrations are counted within a minute; past it newcomers wait. */
+export const COUNTED_ADDRESSES_MAX = 10_000;
+
+/** Log lines that wait for a slow reader of the log; past it lines are dropped and counted. */
+export const LOG_QUEUE_BYTES_MAX = 1 * MIB;
+
+/** A connection that is being refused may still send this much before it is cut. */
+export const LINGER = { bytesMax: 1 * MIB, ms: 1 * SECOND } as const;
+
+/** Files of settings that are read whole (`me.info`, `transfer.info`, `port.info`). */
+export const SETTINGS_FILE_BYTES_MAX = 64 * KIB;
+
+/** Defaults of the client's flags. */
+export const CLIENT_DEFAULTS = {
+  connectMs: 15 * SECOND,
+  answerMs: 60 * SECOND,
+  /** Slowest server that is waited for while it decrypts and sums a file, bytes per second. */
+  slowestAnswerBytesPerSecond: 256 * KIB,
+  pieceBytes: 1 * MIB,
+} as const;
