@@ -5,7 +5,6 @@
  * The algorithms are the protocol's, not our choice: docs/threat-model.md says what they are worth.
  */
 import { generateKeyPair } from "node:crypto";
-import { concatBytes } from "./bytes.ts";
 import { DamagedError } from "./errors.ts";
 
 const RSA = { name: "RSA-OAEP", hash: "SHA-1" } as const;
@@ -148,22 +147,22 @@ export class CbcDecryptor {
     return new CbcDecryptor(await importAesKey(sessionKey));
   }
 
-  /** Plaintext of a piece that is not the last; its size is a multiple of 16. Calls must not overlap. */
+  /**
+   * Plaintext of a piece that is not the last; its size is a multiple of 16. The piece is copied before the call
+   * returns. Calls must not overlap.
+   */
   async update(cipher: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
     checkBlocks(cipher);
     if (cipher.length === 0) return new Uint8Array(0);
+    const padded = new Uint8Array(cipher.length + AES_BLOCK_BYTES);
+    padded.set(cipher);
     const iv = this.#iv;
     this.#iv = cipher.slice(-AES_BLOCK_BYTES);
     // WebCrypto wants padding at the end of every message. A block that continues this one and holds
     // nothing but padding is what the encryption of nothing gives, with this piece's end as IV.
-    const padding = await crypto.subtle.encrypt(
-      { name: "AES-CBC", iv: this.#iv },
-      this.#key,
-      new Uint8Array(0),
-    );
-    const padded = concatBytes(cipher, new Uint8Array(padding));
-    const algorithm = { name: "AES-CBC", iv };
-    return new Uint8Array(await crypto.subtle.decrypt(algorithm, this.#key, padded));
+    const padding = await this.#crypt("encrypt", { iv: this.#iv, bytes: new Uint8Array(0) });
+    padded.set(padding, cipher.length);
+    return await this.#crypt("decrypt", { iv, bytes: padded });
   }
 
   /**
@@ -175,12 +174,19 @@ export class CbcDecryptor {
     checkBlocks(cipher);
     if (cipher.length === 0) throw new RangeError("The last piece must hold the padding");
     try {
-      const algorithm = { name: "AES-CBC", iv: this.#iv };
-      const plain = await crypto.subtle.decrypt(algorithm, this.#key, new Uint8Array(cipher));
-      return new Uint8Array(plain);
+      return await this.#crypt("decrypt", { iv: this.#iv, bytes: new Uint8Array(cipher) });
     } catch (cause) {
       throw new DamagedError("Cannot decrypt file: wrong padding", { cause });
     }
+  }
+
+  async #crypt(
+    operation: "encrypt" | "decrypt",
+    { iv, bytes }: { iv: Uint8Array<ArrayBuffer>; bytes: Uint8Array<ArrayBuffer> },
+  ): Promise<Uint8Array<ArrayBuffer>> {
+    return new Uint8Array(
+      await crypto.subtle[operation]({ name: "AES-CBC", iv }, this.#key, bytes),
+    );
   }
 }
 

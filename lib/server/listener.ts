@@ -1,0 +1,144 @@
+/**
+ * Accepts connections and looks after them until they end: bounds, deadlines, stop. What is said on a connection is
+ * the session's business.
+ */
+import { Channel } from "../channel.ts";
+import { describeError, UnreachableError } from "../errors.ts";
+import { formatHostPort } from "../flags.ts";
+import type { Log } from "../log.ts";
+import type { Clock } from "../time.ts";
+import { type AccessLimits, addressKey, ConnectionCount } from "./access.ts";
+
+const SWEEP_MS = 250;
+const ACCEPT_RETRY_MS = 200;
+
+/** Who is at the other end. */
+export interface Peer {
+  /** Host and port, for the log. */
+  address: string;
+  /** What its bounds are counted by: see {@link addressKey}. */
+  key: string;
+}
+
+/** The server's half of a conversation. */
+export interface Session {
+  /** Serves until the peer closes or the protocol ends. */
+  run(): Promise<void>;
+  /** Whether ending it now would cut something that is under way. */
+  isBusy(): boolean;
+}
+
+export interface ListenerOptions {
+  hostname: string;
+  port: number;
+  limits: AccessLimits;
+  log: Log;
+  clock: Clock;
+  openSession: (channel: Channel, peer: Peer) => Session;
+}
+
+export class Listener {
+  readonly #options: ListenerOptions;
+  readonly #tcp: Deno.TcpListener;
+  readonly #connections: ConnectionCount;
+  readonly #open = new Map<Channel, Session>();
+  readonly #running = new Set<Promise<void>>();
+  readonly #sweeper: ReturnType<typeof setInterval>;
+  readonly #accepting: Promise<void>;
+  #stopping = false;
+
+  /** Listens at once. @throws {Deno.errors.AddrInUse} and other errors of the system */
+  constructor(options: ListenerOptions) {
+    this.#options = options;
+    this.#connections = new ConnectionCount(options.limits);
+    this.#tcp = Deno.listen({ hostname: options.hostname, port: options.port });
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
+    this.#accepting = this.#accept();
+  }
+
+  /** Where it listens; the port is the real one also when a free one was asked for. */
+  get address(): Deno.NetAddr {
+    return this.#tcp.addr as Deno.NetAddr;
+  }
+
+  isStopping(): boolean {
+    return this.#stopping;
+  }
+
+  /** Accepts no more, ends what is idle, and gives what is under way at most `maxMs` milliseconds. */
+  async stop(maxMs: number): Promise<void> {
+    this.#stopping = true;
+    this.#tcp.close();
+    const { elapsed } = this.#options.clock;
+    const deadline = elapsed() + maxMs;
+    for (;;) {
+      const isLate = elapsed() >= deadline;
+      for (const [channel, session] of this.#open) {
+        if (isLate || !session.isBusy()) channel.abort("server stops");
+      }
+      if (this.#open.size === 0 || isLate) break;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+    await Promise.all([this.#accepting, ...this.#running]);
+    clearInterval(this.#sweeper);
+  }
+
+  async #accept(): Promise<void> {
+    while (!this.#stopping) {
+      try {
+        this.#admit(await this.#tcp.accept());
+      } catch (error) {
+        if (this.#stopping) break;
+        // Out of file descriptors, or a connection that was reset before it was taken.
+        this.#options.log.error("cannot accept connection", error);
+        await new Promise((resolve) => setTimeout(resolve, ACCEPT_RETRY_MS));
+      }
+    }
+  }
+
+  #admit(conn: Deno.TcpConn): void {
+    const { hostname, port } = conn.remoteAddr as Deno.NetAddr;
+    const key = addressKey(hostname);
+    const admission = this.#connections.add(key);
+    if (admission !== "ok") {
+      this.#options.log.warn("connection refused", { address: hostname, bound: admission });
+      conn.close();
+      return;
+    }
+    const running = this.#run(conn, { address: formatHostPort({ hostname, port }), key })
+      .finally(() => {
+        this.#connections.remove(key);
+        this.#running.delete(running);
+      });
+    this.#running.add(running);
+  }
+
+  async #run(conn: Deno.TcpConn, peer: Peer): Promise<void> {
+    const channel = new Channel(conn);
+    try {
+      conn.setNoDelay(true);
+      const session = this.#options.openSession(channel, peer);
+      this.#open.set(channel, session);
+      await session.run();
+    } catch (error) {
+      this.#logEnd(error, peer.address);
+    } finally {
+      this.#open.delete(channel);
+      channel.close();
+    }
+  }
+
+  #logEnd(error: unknown, address: string): void {
+    const { log } = this.#options;
+    if (error instanceof UnreachableError) {
+      log.warn("connection ended", { address, reason: describeError(error) });
+    } else log.error("connection failed", error, { address });
+  }
+
+  #sweep(): void {
+    const now = performance.now();
+    for (const channel of this.#open.keys()) {
+      if (channel.isOverdue(now)) channel.abort("peer took too long");
+    }
+  }
+}

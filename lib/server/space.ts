@@ -1,0 +1,73 @@
+/**
+ * Bytes that files of protocol version 3 take or have reserved, for each client and in all. A reservation is made for
+ * the whole upload before its first byte is read, so that a bound is never found in the middle.
+ */
+import type { Database } from "../db.ts";
+import { RefusedError } from "../errors.ts";
+import type { AccessLimits } from "./access.ts";
+
+/** What a reservation is for. */
+export interface Reservation {
+  clientId: Uint8Array;
+  fileName: string;
+  bytes: number;
+}
+
+export class Space {
+  readonly #db: Database;
+  readonly #limits: AccessLimits;
+  readonly #reservedByClient = new Map<string, number>();
+  #reservedBytes = 0;
+  #verifiedBytes: number;
+
+  private constructor(db: Database, limits: AccessLimits, verifiedBytes: number) {
+    this.#db = db;
+    this.#limits = limits;
+    this.#verifiedBytes = verifiedBytes;
+  }
+
+  static async open(db: Database, limits: AccessLimits): Promise<Space> {
+    return new Space(db, limits, await db.sumBytes());
+  }
+
+  /**
+   * Sets room aside. For the client's bound, a file that will be replaced does not count twice; for the
+   * server's it does, because both are on disk until the confirmation.
+   *
+   * @throws {RefusedError} if there is no room
+   */
+  async reserve({ clientId, fileName, bytes }: Reservation): Promise<void> {
+    const replacedBytes = await this.#verifiedSize(clientId, fileName);
+    const clientBytes = await this.#db.sumClientBytes(clientId) - replacedBytes;
+    // Nothing is awaited from here on: two uploads cannot both take the last room.
+    const client = clientId.toHex();
+    const reserved = this.#reservedByClient.get(client) ?? 0;
+    if (clientBytes + reserved + bytes > this.#limits.clientBytesMax) {
+      throw new RefusedError("Cannot accept file: the client's space is used up");
+    }
+    if (this.#verifiedBytes + this.#reservedBytes + bytes > this.#limits.totalBytesMax) {
+      throw new RefusedError("Cannot accept file: the server's space is used up");
+    }
+    this.#reservedByClient.set(client, reserved + bytes);
+    this.#reservedBytes += bytes;
+  }
+
+  /** Gives room back. */
+  release({ clientId, bytes }: Reservation): void {
+    const client = clientId.toHex();
+    const left = (this.#reservedByClient.get(client) ?? 0) - bytes;
+    if (left > 0) this.#reservedByClient.set(client, left);
+    else this.#reservedByClient.delete(client);
+    this.#reservedBytes -= bytes;
+  }
+
+  /** Counts a file of `addedBytes` as stored in place of one of `replacedBytes`. */
+  store({ addedBytes, replacedBytes }: { addedBytes: number; replacedBytes: number }): void {
+    this.#verifiedBytes += addedBytes - replacedBytes;
+  }
+
+  async #verifiedSize(clientId: Uint8Array, fileName: string): Promise<number> {
+    const row = await this.#db.findFile(clientId, fileName);
+    return row?.verified ? row.size : 0;
+  }
+}

@@ -1,0 +1,33 @@
+/** Clocks, and waiting, but not for ever. */
+
+/** The two clocks. Passed in, so that tests have their own. */
+export interface Clock {
+  /** Milliseconds since 1970, for people. May jump. */
+  wall(): number;
+  /** Milliseconds since some moment, for durations. Only grows. */
+  elapsed(): number;
+}
+
+export const SYSTEM_CLOCK: Clock = {
+  wall: () => Date.now(),
+  elapsed: () => performance.now(),
+};
+
+/** The wall clock's time as it stands in the database: ISO 8601, UTC. */
+export function timestamp(clock: Clock): string {
+  return new Date(clock.wall()).toISOString();
+}
+
+/** What the promise gives, or `late` when it has given nothing after `maxMs` milliseconds. */
+export async function within<T, L>(promise: Promise<T>, maxMs: number, late: L): Promise<T | L> {
+  if (maxMs === Infinity) return await promise;
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const timeout = new Promise<L>((resolve) => {
+    timer = setTimeout(() => resolve(late), maxMs);
+  });
+  try {
+    return await Promise.race([promise, timeout]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
