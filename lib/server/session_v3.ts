@@ -3,6 +3,7 @@
  * client, not by connection, because some clients open a new connection for every request. The tolerances for real
  * clients are listed in "What real peers do" there.
  */
+import { concatBytes } from "../bytes.ts";
 import type { Channel } from "../channel.ts";
 import { AES_BLOCK_BYTES, CbcDecryptor, drawSessionKey, encryptSessionKey } from "../crypto.ts";
 import type { ClientRow, Database } from "../db.ts";
@@ -96,19 +97,14 @@ export class ClassicSession {
   /** Reads the payload of a request and answers it. Returns false if the connection must end. */
   async #serve(header: RequestHeader): Promise<boolean> {
     if (header.code === RequestCode.SEND_FILE) return await this.#receiveFile(header);
-    const expected = PAYLOAD_BYTES.get(header.code);
-    if (header.payloadBytes !== expected) {
-      this.#refuse(
-        expected === undefined
-          ? `unknown request ${header.code}`
-          : `payload of ${header.payloadBytes} bytes in request ${header.code}`,
-      );
+    if (!isPayloadSize(header)) {
+      this.#refuse(`payload of ${header.payloadBytes} bytes in request ${header.code}`);
       const skippable = header.payloadBytes <= CLASSIC.skippedPayloadBytesMax;
       const skipped = skippable && await this.#channel.skip(header.payloadBytes);
       await this.#answer(ResponseCode.SERVER_ERROR);
       return skipped;
     }
-    const payload = await this.#channel.readExactly(expected);
+    const payload = await this.#channel.readExactly(header.payloadBytes);
     await this.#attempt(() => this.#handle(header, payload));
     return true;
   }
@@ -285,19 +281,28 @@ export class ClassicSession {
   }
 }
 
-const PAYLOAD_BYTES = new Map<number, number>([
-  [RequestCode.REGISTER, protocol.NAME_FIELD_BYTES],
-  [RequestCode.SEND_PUBLIC_KEY, protocol.PUBLIC_KEY_PAYLOAD_BYTES],
-  [RequestCode.RECONNECT, protocol.NAME_FIELD_BYTES],
-  [RequestCode.CHECKSUM_MATCHED, protocol.NAME_FIELD_BYTES],
-  [RequestCode.CHECKSUM_WRONG, protocol.NAME_FIELD_BYTES],
-  [RequestCode.GIVE_UP, protocol.NAME_FIELD_BYTES],
-]);
+/** Requests whose payload is a name. */
+const NAME_REQUESTS: readonly number[] = [
+  RequestCode.REGISTER,
+  RequestCode.RECONNECT,
+  RequestCode.CHECKSUM_MATCHED,
+  RequestCode.CHECKSUM_WRONG,
+  RequestCode.GIVE_UP,
+];
+
+/** Some clients send a name without the rest of its field. */
+function isPayloadSize({ code, payloadBytes }: RequestHeader): boolean {
+  if (code === RequestCode.SEND_PUBLIC_KEY) {
+    return payloadBytes === protocol.PUBLIC_KEY_PAYLOAD_BYTES;
+  }
+  return NAME_REQUESTS.includes(code) && payloadBytes <= protocol.NAME_FIELD_BYTES;
+}
 
 /** @throws {ProtocolError} if the field is not UTF-8 */
 function decodeText(field: Uint8Array): string {
   try {
-    return protocol.decodeName(field);
+    const padding = new Uint8Array(protocol.NAME_FIELD_BYTES - field.length);
+    return protocol.decodeName(concatBytes(field, padding));
   } catch (cause) {
     throw new ProtocolError("name is not UTF-8", { cause });
   }
