@@ -150,12 +150,10 @@ export class ClassicClientSession {
   /** Says that no more repeats follow. Whatever is answered, or not, the file was not stored. */
   async #giveUpFile(clientId: Uint8Array, nameField: Uint8Array): Promise<void> {
     await this.#tell(sendMessage(RequestCode.GIVE_UP, clientId, nameField));
-    try {
-      await this.#readAnswer({ waitMs: CLASSIC.retryAnswerMs });
-    } catch (error) {
+    const answered = await this.#readOne(CLASSIC.retryAnswerMs).catch((error) => {
       if (!(error instanceof UnreachableError)) throw error;
-      this.close();
-    }
+    });
+    if (!answered) this.close(); // or a late answer would be taken for that of the next message
   }
 
   /** Sends a message that may stay without an answer. A lost connection shows at the next one. */
