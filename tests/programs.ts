@@ -44,6 +44,8 @@ export interface ServerOptions {
   dataPath: string;
   args?: string[];
   cwd?: string;
+  /** Where it listens; a free port by default, null for what it finds itself. */
+  classic?: string | null;
 }
 
 /** A running server. Its log is kept. */
@@ -61,10 +63,11 @@ export class ServerProcess implements AsyncDisposable {
   }
 
   /** Starts a server on a free port of the loopback interface and waits until it listens. */
-  static async start({ dataPath, args = [], cwd }: ServerOptions): Promise<
+  static async start(options: ServerOptions): Promise<
     ServerProcess
   > {
-    const address = args.includes("--classic") ? [] : ["--classic", "127.0.0.1:0"];
+    const { dataPath, args = [], cwd, classic = "127.0.0.1:0" } = options;
+    const address = classic === null ? [] : ["--classic", classic];
     const [program, ...words] = commandFor("server", ALL_PERMISSIONS);
     const child = new Deno.Command(program, {
       args: [...words, "--data", dataPath, "--log", "json", ...address, ...args],

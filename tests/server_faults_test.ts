@@ -268,6 +268,32 @@ Deno.test("server goes on when nobody reads its log", () =>
     assert.ok(server.events("request refused").length > 100, "lines were written before the halt");
   }));
 
+Deno.test("server takes its port from port.info in the current folder", () =>
+  withFolder(async (folder) => {
+    const port = freePort();
+    Deno.writeTextFileSync(`${folder}/port.info`, `${port}\r\n`);
+    const options = { dataPath: `${folder}/data`, cwd: folder, classic: null };
+    await using server = await ServerProcess.start(options);
+    assert.equal(server.port, port);
+    using client = await ScriptedClient.connect(port);
+    await client.register("alice");
+  }));
+
+Deno.test("server says when its port is taken", () =>
+  withFolder(async (folder) => {
+    using taken = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const classic = `127.0.0.1:${taken.addr.port}`;
+    await assert.rejects(
+      ServerProcess.start({ dataPath: `${folder}/data`, classic }),
+      /Cannot listen on 127\.0\.0\.1:\d+/,
+    );
+  }));
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return listener.addr.port;
+}
+
 function fillDisk(path: string): void {
   using file = Deno.openSync(path, { write: true, create: true });
   const piece = new Uint8Array(4096);

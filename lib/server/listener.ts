@@ -3,7 +3,7 @@
  * the session's business.
  */
 import { Channel } from "../channel.ts";
-import { describeError, UnreachableError } from "../errors.ts";
+import { describeError, HoldfastError, UnreachableError } from "../errors.ts";
 import { formatHostPort } from "../flags.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
@@ -47,11 +47,11 @@ export class Listener {
   readonly #accepting: Promise<void>;
   #stopping = false;
 
-  /** Listens at once. @throws {Deno.errors.AddrInUse} and other errors of the system */
+  /** Listens at once. @throws {HoldfastError} if the address cannot be had */
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.#connections = new ConnectionCount(options.limits);
-    this.#tcp = Deno.listen({ hostname: options.hostname, port: options.port });
+    this.#tcp = listen(options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#accepting = this.#accept();
   }
@@ -140,5 +140,17 @@ export class Listener {
     for (const channel of this.#open.keys()) {
       if (channel.isOverdue(now)) channel.abort("peer took too long");
     }
+  }
+}
+
+function listen({ hostname, port }: ListenerOptions): Deno.TcpListener {
+  try {
+    return Deno.listen({ hostname, port });
+  } catch (cause) {
+    if (cause instanceof Deno.errors.NotCapable) throw cause;
+    throw new HoldfastError(`Cannot listen on ${formatHostPort({ hostname, port })}`, {
+      cause,
+      hint: "another program may use this port; --classic names another",
+    });
   }
 }
