@@ -72,3 +72,21 @@ export const CLIENT_DEFAULTS = {
   slowestAnswerBytesPerSecond: 256 * KIB,
   pieceBytes: 1 * MIB,
 } as const;
+
+/** Bounds of the vault format and of its journal (docs/format.md, "Limits"). */
+export const VAULT = {
+  recordBytesMax: 4 * MIB,
+  linksMax: 8192,
+  /** One event as stored and sent. The largest is a slot with the keyring of many epochs. */
+  eventBytesMax: 64 * KIB,
+  /** Devices that a vault has ever had; the journal refuses the next one. */
+  devicesMax: 4096,
+  /** Epochs of the write secret and the read key; one begins when a device is revoked. */
+  epochsMax: 512,
+  /** Tag labels of one commit. */
+  tagsMax: 32,
+  /** Roots named by one forget, unforget or drop event. */
+  rootsPerEventMax: 1024,
+  /** Names that people give to devices, hosts and tags, UTF-8. */
+  nameBytesMax: 255,
+} as const;
