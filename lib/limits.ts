@@ -7,6 +7,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const SECOND = 1000;
+const DAY = 24 * 60 * 60 * SECOND;
 
 /** Bounds of protocol version 3 that follow from its fields (docs/protocol.md). */
 export const CLASSIC = {
@@ -89,4 +90,31 @@ export const VAULT = {
   rootsPerEventMax: 1024,
   /** Names that people give to devices, hosts and tags, UTF-8. */
   nameBytesMax: 255,
+} as const;
+
+/** Bounds of protocol version 4 (docs/protocol_v4.md, "Bounds"). */
+export const WIRE = {
+  payloadBytesMax: 8 * MIB,
+  /** Ids in one HAS or GET. */
+  idsPerRequestMax: 8192,
+  /** Ids in one MISSING answer. */
+  missingIdsMax: 1024,
+  /** PUTs that one STORED answer acknowledges. */
+  storedIdsMax: 65_536,
+  /** An EVENTS answer ends after the event that takes it over this size. */
+  eventsPageBytes: 1 * MIB,
+  /** What an owner uploads with an invite: the keyring of a hundred epochs fits. */
+  bundleBytesMax: 256 * KIB,
+  inviteMsMax: 30 * DAY,
+  /** Open invites of one vault. */
+  invitesPerVaultMax: 64,
+  errorTextBytesMax: 1024,
+  /** A payload before login: an enrolment fits. */
+  strangerPayloadBytesMax: 320 * KIB,
+  /** Requests of one connection before it is logged in. */
+  strangerRequestsMax: 16,
+  /** Unacknowledged PUTs of one connection; above the size of a pack, or every pack would wait. */
+  windowBytes: 48 * MIB,
+  /** Answers of one connection that wait for a slow reader; past it no request is read. */
+  answerQueueBytesMax: 1 * MIB,
 } as const;
