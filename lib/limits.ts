@@ -78,18 +78,24 @@ export const CLIENT_DEFAULTS = {
 export const VAULT = {
   recordBytesMax: 4 * MIB,
   linksMax: 8192,
-  /** One event as stored and sent. The largest is a slot with the keyring of many epochs. */
-  eventBytesMax: 64 * KIB,
+  /** One event as stored and sent. The largest is a slot with the keyring of a hundred epochs. */
+  eventBytesMax: 256 * KIB,
+  /** What an event says it has seen must be among the newest ones, whose hashes are kept. */
+  seenEventsMax: 4096,
   /** Devices that a vault has ever had; the journal refuses the next one. */
   devicesMax: 4096,
   /** Epochs of the write secret and the read key; one begins when a device is revoked. */
-  epochsMax: 512,
+  epochsMax: 100,
   /** Tag labels of one commit. */
   tagsMax: 32,
   /** Roots named by one forget, unforget or drop event. */
   rootsPerEventMax: 1024,
-  /** Names that people give to devices, hosts and tags, UTF-8. */
-  nameBytesMax: 255,
+  /** A device's name as it stands in the journal, sealed. */
+  sealedNameBytesMax: 320,
+  /** Hold before a policy says otherwise, and the shortest that one may set. */
+  holdMs: 30 * DAY,
+  holdMsMin: 1 * DAY,
+  holdMsMax: 3660 * DAY,
 } as const;
 
 /** Bounds of protocol version 4 (docs/protocol_v4.md, "Bounds"). */
