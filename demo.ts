@@ -15,7 +15,17 @@ const clientPath = join(folder, "client");
 await Deno.mkdir(clientPath);
 
 const server = new Deno.Command(Deno.execPath(), {
-  args: programArgs("server", "--classic", "127.0.0.1:0", "--data", dataPath, "--log", "json"),
+  args: programArgs(
+    "server",
+    "--classic",
+    "127.0.0.1:0",
+    "--listen",
+    "off",
+    "--data",
+    dataPath,
+    "--log",
+    "json",
+  ),
   stdin: "null",
   stderr: "piped",
 }).spawn();

@@ -83,7 +83,7 @@ async function startServer(
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", ...PERMISSIONS, programPath("server"), "--classic", "127.0.0.1:0"],
-      ...["--data", dataPath, "--log", "json"],
+      ...["--listen", "off", "--data", dataPath, "--log", "json"],
     ],
     stdin: "null",
     stdout: "null",

@@ -7,6 +7,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const SECOND = 1000;
+const DAY = 24 * 60 * 60 * SECOND;
 
 /** Bounds of protocol version 3 that follow from its fields (docs/protocol.md). */
 export const CLASSIC = {
@@ -50,6 +51,8 @@ export const SERVER_DEFAULTS = {
   totalBytesMax: 1024 * GIB,
   clientsMax: 100_000,
   registrationsPerMinuteMax: 600,
+  vaultPort: 1358,
+  loginMs: 30 * SECOND,
 } as const;
 
 /** Addresses whose registrations are counted within a minute; past it newcomers wait. */
@@ -71,4 +74,99 @@ export const CLIENT_DEFAULTS = {
   /** Slowest server that is waited for while it decrypts and sums a file, bytes per second. */
   slowestAnswerBytesPerSecond: 256 * KIB,
   pieceBytes: 1 * MIB,
+} as const;
+
+/** Bounds of the vault format and of its journal (docs/format.md, "Limits"). */
+export const VAULT = {
+  recordBytesMax: 4 * MIB,
+  linksMax: 8192,
+  /** Contents of a record before compression: with padding, header and tag they fit a record. */
+  plaintextBytesMax: 4 * MIB - 128 * KIB,
+  /** Length of a path, and of a link's target, in UTF-16 units. */
+  pathUnitsMax: 32 * KIB,
+  /** Extents in an entry itself; a file with more has list records. */
+  entryExtentsMax: 1000,
+  entryListsMax: 4000,
+  /** Levels of index records over the segments of one snapshot. */
+  indexLevelsMax: 8,
+  /** One event as stored and sent. The largest is a slot with the keyring of a hundred epochs. */
+  eventBytesMax: 256 * KIB,
+  /** What an event says it has seen must be among the newest ones, whose hashes are kept. */
+  seenEventsMax: 4096,
+  /** Devices that a vault has ever had; the journal refuses the next one. */
+  devicesMax: 4096,
+  /** Epochs of the write secret and the read key; one begins when a device is revoked. */
+  epochsMax: 100,
+  /** Tag labels of one commit. */
+  tagsMax: 32,
+  /** Roots named by one forget, unforget or drop event. */
+  rootsPerEventMax: 1024,
+  /** A device's name as it stands in the journal, sealed. */
+  sealedNameBytesMax: 320,
+  /** Hold before a policy says otherwise, and the shortest that one may set. */
+  holdMs: 30 * DAY,
+  holdMsMin: 1 * DAY,
+  holdMsMax: 3660 * DAY,
+} as const;
+
+/** Bounds of protocol version 4 (docs/protocol_v4.md, "Bounds"). */
+export const WIRE = {
+  payloadBytesMax: 8 * MIB,
+  /** Ids in one HAS or GET. */
+  idsPerRequestMax: 8192,
+  /** Ids in one MISSING answer. */
+  missingIdsMax: 1024,
+  /** PUTs that one STORED answer acknowledges. */
+  storedIdsMax: 65_536,
+  /** An EVENTS answer ends after the event that takes it over this size. */
+  eventsPageBytes: 1 * MIB,
+  /** What an owner uploads with an invite: the keyring of a hundred epochs fits. */
+  bundleBytesMax: 256 * KIB,
+  inviteMsMax: 30 * DAY,
+  /** Open invites of one vault. */
+  invitesPerVaultMax: 64,
+  errorTextBytesMax: 1024,
+  /** A payload before login: an enrolment fits. */
+  strangerPayloadBytesMax: 320 * KIB,
+  /** Requests of one connection before it is logged in. */
+  strangerRequestsMax: 16,
+  /** Unacknowledged PUTs of one connection; above the size of a pack, or every pack would wait. */
+  windowBytes: 48 * MIB,
+  /** Answers of one connection that wait for a slow reader; past it no request is read. */
+  answerQueueBytesMax: 1 * MIB,
+} as const;
+
+/** Bounds of the server's store (docs/store.md). */
+export const STORE = {
+  /** A pack is finished when it has this size, or this many records, whichever comes first. */
+  packBytes: 16 * MIB,
+  packRecordsMax: 65_536,
+  /** Or when nothing came for this long, or it is this old. */
+  packQuietMs: 1 * SECOND,
+  packAgeMsMax: 5 * SECOND,
+  /** No pack file is larger: the target, one more record, and the trailer. */
+  packFileBytesMax: 32 * MIB,
+  /** Small pieces that wait for the disk are written together up to this size. */
+  joinedWriteBytes: 256 * KIB,
+  /** Neighbouring records are read together up to this size. */
+  joinedReadBytes: 1 * MIB,
+  /** And across a gap of at most this size. */
+  readGapBytesMax: 4 * KIB,
+  /** How deep records may link records below a root: index levels, segment, list. */
+  linkDepthMax: 16,
+  /** Incomplete records that one walk remembers; past it the walk ends with what it has found. */
+  walkedIncompleteMax: 65_536,
+  /** Records found complete that are written down together. */
+  provenBatchMax: 4096,
+  /** Frames and reads that are in memory at one time, of all connections. */
+  bufferBytesMax: 512 * MIB,
+  /** A backup session ends when it was not used for this long. */
+  sessionMs: 6 * 60 * 60 * SECOND,
+  sessionsPerVaultMax: 64,
+  /** How long it is remembered that a session was fenced, or what an invite was used for. */
+  rememberedMs: 30 * DAY,
+  /** Events after which the journal's state is stored anew. */
+  checkpointEvents: 256,
+  /** A vault that nobody uses is closed after this long. */
+  vaultIdleMs: 60 * SECOND,
 } as const;

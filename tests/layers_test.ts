@@ -6,8 +6,12 @@ import { fileURLToPath } from "node:url";
  * The layers of docs/architecture.md, lowest first. A module imports from its own layer and from lower ones; the parts of
  * the top layer do not know each other, except that the client knows the vault.
  */
-const LEAVES = ["bytes", "errors", "limits", "time", "version"];
-const PURE = ["checksum", "crypto", "flags", "protocol"];
+const LEAVES = ["base32", "bytes", "errors", "limits", "time", "version"];
+const PURE = [
+  ...["checksum", "crypto", "flags", "identity", "kdf", "login", "protocol", "record", "retention"],
+  ...["journal", "journal_body", "journal_checkpoint", "journal_facts", "journal_rules"],
+  ...["journal_snapshots", "journal_state", "protocol_v4", "protocol_v4_login"],
+];
 const FOLDERS: Record<string, string[]> = { server: [], client: ["vault"], vault: [] };
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

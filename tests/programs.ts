@@ -68,6 +68,7 @@ export class ServerProcess implements AsyncDisposable {
   > {
     const { dataPath, args = [], cwd, classic = "127.0.0.1:0" } = options;
     const address = classic === null ? [] : ["--classic", classic];
+    if (!args.includes("--listen")) address.push("--listen", "127.0.0.1:0");
     const [program, ...words] = commandFor("server", ALL_PERMISSIONS);
     const child = new Deno.Command(program, {
       args: [...words, "--data", dataPath, "--log", "json", ...address, ...args],
