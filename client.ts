@@ -5,7 +5,7 @@ import { runProgram } from "./lib/program.ts";
 const INTRO = `holdfast client: sends files to a holdfast server
 
 Usage: client [command] [flags]
-       client <command> --help`;
+       client <command> --help        shows the command's flags`;
 
 const OUTRO =
   `Without arguments, and with a transfer.info beside it, it sends the file that is named there.`;

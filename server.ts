@@ -7,7 +7,7 @@ import { SERVE_COMMAND } from "./lib/server/serve.ts";
 const INTRO = `holdfast server: keeps backups for many clients
 
 Usage: server [command] [flags]
-       server <command> --help`;
+       server <command> --help        shows the command's flags`;
 
 const OUTRO =
   `Without a command it serves: data in ./holdfast-data, classic clients on the port in port.info,

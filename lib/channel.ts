@@ -36,6 +36,8 @@ export class Channel {
   #totalDeadline = Infinity;
   #silenceDeadline = Infinity;
   #writeDeadline = Infinity;
+  /** Reads and writes that wait for the peer. Only meanwhile is it the peer who takes time. */
+  #waiting = 0;
   #abortReason: string | undefined;
 
   constructor(conn: Connection) {
@@ -50,8 +52,9 @@ export class Channel {
     this.#silenceDeadline = now + patience.silenceMs;
   }
 
-  /** Whether the peer has used up its time; `now` is of `performance.now()`. */
+  /** Whether we wait for the peer and it has used up its time; `now` is of `performance.now()`. */
   isOverdue(now: number): boolean {
+    if (this.#waiting === 0) return false;
     return now > this.#totalDeadline || now > this.#silenceDeadline || now > this.#writeDeadline;
   }
 
@@ -138,8 +141,8 @@ export class Channel {
     try {
       for (let written = 0; written < bytes.length;) {
         this.#writeDeadline = performance.now() + (this.#patience.writeMs ?? Infinity);
-        written += await this.#conn.write(written === 0 ? bytes : bytes.subarray(written));
-        this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
+        const rest = written === 0 ? bytes : bytes.subarray(written);
+        written += await this.#waitForPeer(() => this.#conn.write(rest));
       }
     } catch (cause) {
       throw this.#connectionLost(cause);
@@ -176,11 +179,21 @@ export class Channel {
 
   async #readConn(target: Uint8Array): Promise<number | null> {
     try {
-      const count = await this.#conn.read(target);
-      this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
-      return count;
+      return await this.#waitForPeer(() => this.#conn.read(target));
     } catch (cause) {
       throw this.#connectionLost(cause);
+    }
+  }
+
+  /** A read or write of the connection; the peer's silence counts from its begin. */
+  async #waitForPeer<T>(work: () => Promise<T>): Promise<T> {
+    this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
+    this.#waiting++;
+    try {
+      return await work();
+    } finally {
+      this.#waiting--;
+      this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
     }
   }
 

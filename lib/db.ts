@@ -12,6 +12,8 @@ export interface ClientRow {
   name: string;
   publicKey: Uint8Array | undefined;
   aesKey: Uint8Array<ArrayBuffer> | undefined;
+  /** Address from which the AES key was asked for: see `addressKey`. */
+  keyAddress: string | undefined;
 }
 
 /** A row of `files`. */
@@ -63,13 +65,14 @@ export class Database {
   }
 
   async findClient(id: Uint8Array): Promise<ClientRow | undefined> {
-    const row = this.#sql.get("SELECT ID, Name, PublicKey, AESKey FROM clients WHERE ID = ?", id);
+    const row = this.#sql.get("SELECT * FROM clients WHERE ID = ?", id);
     if (row === undefined) return undefined;
     return {
       id: row.ID as Uint8Array,
       name: row.Name as string,
       publicKey: (row.PublicKey ?? undefined) as Uint8Array | undefined,
       aesKey: (row.AESKey ?? undefined) as Uint8Array<ArrayBuffer> | undefined,
+      keyAddress: (row.KeyAddress ?? undefined) as string | undefined,
     };
   }
 
@@ -80,12 +83,14 @@ export class Database {
   /** Keeps a client's keys. A public key that is there already stays; the AES key is replaced. */
   async setKeys(
     id: Uint8Array,
-    keys: { publicKey: Uint8Array; aesKey: Uint8Array; now: string },
+    keys: { publicKey: Uint8Array; aesKey: Uint8Array; keyAddress: string; now: string },
   ): Promise<void> {
     this.#sql.run(
-      "UPDATE clients SET PublicKey = COALESCE(PublicKey, ?), AESKey = ?, LastSeen = ? WHERE ID = ?",
+      `UPDATE clients SET PublicKey = COALESCE(PublicKey, ?), AESKey = ?, KeyAddress = ?, LastSeen = ?
+       WHERE ID = ?`,
       keys.publicKey,
       keys.aesKey,
+      keys.keyAddress,
       keys.now,
       id,
     );
@@ -134,17 +139,21 @@ export class Database {
     for (const row of this.#sql.iterate("SELECT * FROM files")) yield decodeFileRow(row);
   }
 
-  /** Bytes of the verified files of one client. */
-  async sumClientBytes(clientId: Uint8Array): Promise<number> {
+  /** Bytes that the verified files of one client count for, each at least `fileBytesMin`. */
+  async sumClientBytes(clientId: Uint8Array, fileBytesMin: number): Promise<number> {
     return this.#sql.number(
-      "SELECT COALESCE(SUM(Size), 0) AS n FROM files WHERE ID = ? AND Verified = 1",
+      "SELECT COALESCE(SUM(MAX(Size, ?)), 0) AS n FROM files WHERE ID = ? AND Verified = 1",
+      fileBytesMin,
       clientId,
     );
   }
 
-  /** Bytes of the verified files of all clients. */
-  async sumBytes(): Promise<number> {
-    return this.#sql.number("SELECT COALESCE(SUM(Size), 0) AS n FROM files WHERE Verified = 1");
+  /** The same for all clients. */
+  async sumBytes(fileBytesMin: number): Promise<number> {
+    return this.#sql.number(
+      "SELECT COALESCE(SUM(MAX(Size, ?)), 0) AS n FROM files WHERE Verified = 1",
+      fileBytesMin,
+    );
   }
 }
 

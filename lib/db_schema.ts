@@ -14,7 +14,8 @@ export const MIGRATIONS: readonly string[] = [
     Name      TEXT NOT NULL UNIQUE,      -- at most 254 bytes of UTF-8, compared byte by byte
     PublicKey BLOB,                      -- SubjectPublicKeyInfo, 160 bytes; NULL until it was sent
     LastSeen  TEXT NOT NULL,             -- ISO 8601, UTC: last registration, key exchange or file
-    AESKey    BLOB                       -- 16 bytes, of the newest key exchange
+    AESKey    BLOB,                      -- 16 bytes, of the newest key exchange
+    KeyAddress TEXT                      -- where that came from; no other address may use the key
   ) STRICT, WITHOUT ROWID;
 
   -- Files of clients whose checksum the client has confirmed. What is not confirmed has no row.

@@ -1,6 +1,6 @@
 /**
  * Every bound that a stranger can run into, with its unit. Those that an operator may change are the
- * defaults of flags (`server --help`); the others are part of a protocol or a format.
+ * defaults of flags (`server serve --help`); the others are part of a protocol or a format.
  */
 
 const KIB = 1024;
@@ -31,6 +31,10 @@ export const CLASSIC = {
   repeatsMax: 3,
   /** Received files of one client that wait for its 1029. The oldest gives way. */
   unconfirmedFilesMax: 16,
+  /** Confirmed files that are remembered, so that a confirmation whose answer was lost can be repeated. */
+  confirmedFilesMax: 10_000,
+  /** What a file counts against a bound at least: empty files take room too, bytes. */
+  chargedBytesMin: 4 * KIB,
   /** Slowest transfer that a message's time allows for, bytes per second. */
   slowestBytesPerSecond: 16 * KIB,
   /** An unconfirmed file outlives its connection by the time that its checksum may take. */

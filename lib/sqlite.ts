@@ -32,6 +32,7 @@ export class Sqlite {
       return new Sqlite(db);
     } catch (cause) {
       db?.close();
+      if (cause instanceof HoldfastError) throw cause;
       throw new HoldfastError(`Cannot open database ${path}`, { cause });
     }
   }

@@ -221,6 +221,43 @@ testClient("keeps its identity when it cannot register as new", (request) => {
   assert.deepEqual(listFiles(t.folder), before);
 });
 
+testClient(
+  "goes on with a registration that was cut before the keys",
+  failing(1026, 99, "close"),
+  async (t) => {
+    assert.equal((await t.run()).code, 6);
+    assert.ok(!listFiles(t.folder).includes("me.info"));
+    const server = new ScriptedServer((request) =>
+      request.code === 1025 ? answer(2101) : undefined
+    );
+    await using _ = server;
+    const result = await t.send(["--server", server.address, "file.txt"]);
+    assert.equal(result.code, 0, result.stderr);
+    assert.deepEqual(server.codes, [1026, 1028, 1029]);
+    assert.deepEqual(listFiles(t.folder), ["file.txt", "me.info", "priv.key", "transfer.info"]);
+  },
+);
+
+testClient(
+  "registers anew when the server knows nothing of a cut registration",
+  failing(1026, 99, "close"),
+  async (t) => {
+    assert.equal((await t.run()).code, 6);
+    await using server = new ScriptedServer(failing(1026, 4));
+    const result = await t.send(["--server", server.address, "file.txt"]);
+    assert.equal(result.code, 0, result.stderr);
+    assert.deepEqual(server.codes, [1026, 1026, 1026, 1026, 1025, 1026, 1028, 1029]);
+  },
+);
+
+testClient("gives up a server that takes nothing", good, async (t) => {
+  Deno.writeFileSync(`${t.folder}/large`, new Uint8Array(50_000_000));
+  t.server.deafTo = 1028;
+  const result = await t.send(["--timeout", "300ms", "large"]);
+  assert.equal(result.code, 6);
+  assert.match(result.stderr, /the server takes nothing/);
+});
+
 testClient("connects again when the server closes after each answer", good, async (t) => {
   await t.run();
   const seen = new Set<number>();

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
+import { connect } from "node:net";
 import { DatabaseSync } from "node:sqlite";
 import { checksum } from "../lib/checksum.ts";
 import { listFiles, listStored, ServerProcess, waitUntil, withFolder } from "./programs.ts";
@@ -605,37 +606,78 @@ testServer("registers a bounded number of clients", async (t) => {
 testServer("bounds the bytes of a client, and lets it replace its file", async (t) => {
   using client = await t.connect();
   const { id, key } = await client.join("alice");
-  const fits = randomBytes(900);
+  const fits = randomBytes(90_000);
   for (let n = 0; n < 3; n++) {
     await client.send(fileMessage({ id, key, name: "a", plain: fits }));
     await client.expect(2103);
     await client.confirm(id, "a");
   }
-  await client.send(fileMessage({ id, key, name: "b", plain: randomBytes(300) }));
+  await client.send(fileMessage({ id, key, name: "b", plain: randomBytes(30_000) }));
   await client.expect(2107);
-  await client.send(fileMessage({ id, key, name: "a", plain: randomBytes(2000) }));
+  await client.send(fileMessage({ id, key, name: "a", plain: randomBytes(200_000) }));
   await client.expect(2107);
   assert.deepEqual(storedBytes(t.dataPath, id, "a"), fits);
   using other = await t.connect();
   const bob = await other.join("bob");
   await other.send(fileMessage({ ...bob, name: "b", plain: fits }));
   await other.expect(2103);
-}, ["--max-client-bytes", "1000"]);
+}, ["--max-client-bytes", "100000"]);
+
+testServer("counts small files as what they take on disk", async (t) => {
+  using client = await t.connect();
+  const { id, key } = await client.join("alice");
+  for (const [n, code] of [2103, 2103, 2107].entries()) {
+    await client.send(fileMessage({ id, key, name: `${n}`, plain: new Uint8Array(0) }));
+    await client.expect(code);
+  }
+}, ["--max-client-bytes", "8KiB"]);
 
 testServer("bounds the bytes of all clients, also those under way", async (t) => {
   using client = await t.connect();
   const { id, key } = await client.join("alice");
-  await client.send(fileMessage({ id, key, name: "a", plain: randomBytes(900) }));
+  await client.send(fileMessage({ id, key, name: "a", plain: randomBytes(90_000) }));
   await client.expect(2103);
   using other = await t.connect();
   const bob = await other.join("bob");
-  await other.send(fileMessage({ ...bob, name: "b", plain: randomBytes(900) }));
+  await other.send(fileMessage({ ...bob, name: "b", plain: randomBytes(90_000) }));
   await other.expect(2107);
   await client.send(message(1031, { id, payload: nameField("a") }));
   await client.expect(2104);
-  await other.send(fileMessage({ ...bob, name: "b", plain: randomBytes(900) }));
+  await other.send(fileMessage({ ...bob, name: "b", plain: randomBytes(90_000) }));
   await other.expect(2103);
-}, ["--max-total-bytes", "1000"]);
+}, ["--max-total-bytes", "100000"]);
+
+testServer("confirms again when the answer was lost, but only what is stored", async (t) => {
+  using client = await t.connect();
+  const { id, key } = await client.join("alice");
+  await client.send(fileMessage({ id, key, name: "a.txt", plain: HELLO }));
+  await client.expect(2103);
+  await client.confirm(id, "a.txt");
+  {
+    using again = await t.connect();
+    await again.confirm(id, "a.txt");
+  }
+  const changed = fileMessage({ id, key, name: "a.txt", plain: Buffer.from("changed") });
+  changed[changed.length - 17] ^= 0xff;
+  changed[changed.length - 1] ^= 0xff; // does not decrypt
+  await client.send(changed);
+  await client.expect(2107);
+  await client.send(message(1029, { id, payload: nameField("a.txt") }));
+  await client.expect(2107);
+});
+
+testServer("takes files from the address of the login only", async (t) => {
+  using client = await t.connect();
+  const { id, key } = await client.join("alice");
+  await client.send(fileMessage({ id, key, name: "a.txt", plain: HELLO }));
+  await client.expect(2103);
+  const answers = await sendFrom("127.0.0.2", t.server.port, [
+    fileMessage({ id, key, name: "a.txt", plain: HELLO }),
+    ...[1029, 1030, 1031].map((code) => message(code, { id, payload: nameField("a.txt") })),
+  ]);
+  assert.equal(answers.toString("hex"), "033b0800000000".repeat(4), "2107 four times");
+  await client.confirm(id, "a.txt");
+});
 
 testServer("lets a message under way finish when it is stopped", async (t) => {
   using client = await t.connect();
@@ -653,6 +695,15 @@ testServer("lets a message under way finish when it is stopped", async (t) => {
   assert.equal(await stopped, 0);
   assert.deepEqual(storedBytes(t.dataPath, id, "a.txt"), plain);
 });
+
+/** Sends from another address of the loopback interface, and gives all that is answered. */
+async function sendFrom(localAddress: string, port: number, messages: Buffer[]): Promise<Buffer> {
+  const socket = connect({ host: "127.0.0.1", port, localAddress });
+  socket.end(Buffer.concat(messages));
+  const answers: Buffer[] = [];
+  for await (const piece of socket) answers.push(piece);
+  return Buffer.concat(answers);
+}
 
 function lcg(seed: number): (bound: number) => number {
   let state = seed >>> 0;

@@ -39,7 +39,12 @@ Deno.test("Database keeps the first public key and the newest session key", () =
     await db.addClient({ id: ID, name: "alice", now: NOW });
     for (const byte of [1, 2]) {
       const publicKey = new Uint8Array(160).fill(byte);
-      await db.setKeys(ID, { publicKey, aesKey: new Uint8Array(16).fill(byte), now: NOW });
+      await db.setKeys(ID, {
+        publicKey,
+        aesKey: new Uint8Array(16).fill(byte),
+        keyAddress: "a",
+        now: NOW,
+      });
     }
     const client = await db.findClient(ID);
     assert.equal(client?.publicKey?.[0], 1);
@@ -51,10 +56,11 @@ Deno.test("Database replaces a file of the same client and name", () =>
     await db.addClient({ id: ID, name: "alice", now: NOW });
     await db.putFile(FILE);
     await db.putFile({ ...FILE, size: 30 });
-    assert.equal(await db.sumClientBytes(ID), 30);
-    assert.equal(await db.sumBytes(), 30);
+    assert.equal(await db.sumClientBytes(ID, 0), 30);
+    assert.equal(await db.sumBytes(0), 30);
+    assert.equal(await db.sumBytes(4096), 4096);
     await db.markMissing(FILE);
-    assert.equal(await db.sumBytes(), 0);
+    assert.equal(await db.sumBytes(4096), 0);
     assert.equal((await db.findFile(ID, "a.txt"))?.verified, false);
     assert.equal((await Array.fromAsync(db.listFiles())).length, 1);
   }));
@@ -80,7 +86,7 @@ Deno.test("Database.open() keeps what is there, and refuses what is newer or non
     assert.deepEqual({ ...raw.prepare("PRAGMA journal_mode").get() }, { journal_mode: "wal" });
     raw.exec("PRAGMA user_version = 999");
     raw.close();
-    assert.throws(() => Database.open(path), /Cannot open database/);
+    assert.throws(() => Database.open(path), /Cannot use schema 999/);
     Deno.writeTextFileSync(path, "this is not a database, whatever its name says".repeat(100));
     assert.throws(() => Database.open(path), /Cannot open database/);
   }));

@@ -38,10 +38,13 @@ export class ScriptedServer implements AsyncDisposable {
   readonly id = Buffer.from("a1a2a3a4b5b64c4cd7d8e9e0f1f2f3f4", "hex");
   readonly key = randomBytes(16);
   publicKey: Buffer | undefined;
+  /** Behind a header with this code nothing is read any more. */
+  deafTo: number | undefined;
   readonly #listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   readonly #script: (request: ScriptedRequest, server: ScriptedServer) => Reply | undefined;
   readonly #conns = new Set<Deno.TcpConn>();
   readonly #running: Promise<unknown>[] = [];
+  readonly #closed = Promise.withResolvers<void>();
   #connections = 0;
 
   /** `script` decides; where it returns undefined, the server does what a good one does. */
@@ -88,6 +91,7 @@ export class ScriptedServer implements AsyncDisposable {
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.#listener.close();
+    this.#closed.resolve();
     for (const conn of this.#conns) closeQuietly(conn);
     await Promise.all(this.#running);
   }
@@ -104,6 +108,7 @@ export class ScriptedServer implements AsyncDisposable {
       for (;;) {
         const header = await readAll(conn, 23);
         if (!header) break;
+        if (header.readUInt16LE(17) === this.deafTo) await this.#closed.promise;
         const payloadBytes = header.readUInt32LE(19);
         const request = {
           id: header.subarray(0, 16),

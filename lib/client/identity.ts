@@ -67,7 +67,16 @@ export class IdentityFolder {
    * @throws {DamagedError} if there is one that cannot be used
    */
   async read(): Promise<Identity | undefined> {
-    const bytes = readFileIfThere(this.#meInfoPath);
+    return await this.#readIdentity(this.#meInfoPath);
+  }
+
+  /** The identity whose registration was begun but perhaps not finished, if there is one. */
+  async readBegun(): Promise<Identity | undefined> {
+    return await this.#readIdentity(this.#begunPath).catch(() => undefined);
+  }
+
+  async #readIdentity(path: string): Promise<Identity | undefined> {
+    const bytes = readFileIfThere(path);
     if (bytes === undefined) return undefined;
     try {
       const meInfo = parseMeInfo(new TextDecoder().decode(bytes));
@@ -76,7 +85,7 @@ export class IdentityFolder {
       if (!privateKey) throw new DamagedError("Cannot read me.info: it holds no RSA private key");
       return { name: meInfo.name, clientId: meInfo.clientId, privateKey };
     } catch (cause) {
-      throw new DamagedError(`Cannot use ${this.#meInfoPath}`, {
+      throw new DamagedError(`Cannot use ${path}`, {
         cause,
         hint: "restore it from a copy, or move it away to register under another name",
       });
@@ -107,16 +116,30 @@ export class IdentityFolder {
     return pair;
   }
 
-  /** Keeps an identity. One that was here before stays beside it under another name. */
-  async write(identity: Identity): Promise<void> {
+  /**
+   * Keeps an identity that the server has given an id but no session key yet: if the run ends here, the next one goes on.
+   */
+  async writeBegun(identity: Identity): Promise<void> {
     try {
-      await this.#replace(this.#meInfoPath, formatMeInfo(identity));
+      const bytes = new TextEncoder().encode(formatMeInfo(identity));
+      await writeFileDurably(this.#begunPath, bytes, { mode: FILE_MODE });
     } catch (cause) {
       throw new HoldfastError(
         `Cannot keep me.info of client "${identity.name}", registered as ${identity.clientId.toHex()}`,
         { cause, hint: "the private key is in priv.key; write me.info by hand: name, id, key" },
       );
     }
+  }
+
+  /** Makes the begun identity the one of this folder. One that was here before stays under another name. */
+  async acceptBegun(): Promise<void> {
+    if (readFileIfThere(this.#meInfoPath) !== undefined) await this.#keepOld(this.#meInfoPath);
+    await Deno.rename(this.#begunPath, this.#meInfoPath);
+    await syncDirectory(this.#path);
+  }
+
+  get #begunPath(): string {
+    return join(this.#path, "me.info.begun");
   }
 
   get #meInfoPath(): string {

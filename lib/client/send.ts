@@ -17,9 +17,9 @@ import { CLIENT_DEFAULTS, SETTINGS_FILE_BYTES_MAX } from "../limits.ts";
 import { type Command, print, printError, reportError } from "../program.ts";
 import { settingsFolders } from "../program_folder.ts";
 import { within } from "../time.ts";
-import { type Identity, IdentityFolder } from "./identity.ts";
+import { IdentityFolder } from "./identity.ts";
 import { ChecksumError, ClassicClientSession, type Login } from "./session_v3.ts";
-import { openSourceFile, type SourceFile } from "./source_file.ts";
+import { openSourceFile, SourceError, type SourceFile } from "./source_file.ts";
 import { checkClientName, parseTransferInfo, type TransferInfo } from "./transfer_info.ts";
 import { Progress } from "./ui.ts";
 
@@ -105,7 +105,7 @@ function openSources(filePaths: string[]): { sources: SourceFile[]; failed: numb
     try {
       sources.push(openSourceFile(path));
     } catch (error) {
-      if (!(error instanceof HoldfastError)) throw error;
+      if (!(error instanceof SourceError)) throw error;
       failed++;
       reportError(error);
     }
@@ -170,13 +170,23 @@ async function register(
   }
   folder.checkWritable();
   const { publicKey, privateKey } = await folder.prepareKeyPair();
+  const begun = await folder.readBegun();
+  if (begun?.name === name) {
+    const login = await session.resume(name, { ...begun, publicKey });
+    if (login) return await keepIdentity(folder, login);
+  }
   const clientId = await session.register(name);
-  const identity: Identity = { name, clientId, privateKey };
-  await folder.write(identity);
-  return await session.exchangeKey(name, { clientId, publicKey, privateKey });
+  await folder.writeBegun({ name, clientId, privateKey });
+  const login = await session.exchangeKey(name, { clientId, publicKey, privateKey });
+  return await keepIdentity(folder, login);
 }
 
-/** Returns how many files the server did not get right. */
+async function keepIdentity(folder: IdentityFolder, login: Login): Promise<Login> {
+  await folder.acceptBegun();
+  return login;
+}
+
+/** Returns how many files could not be sent after all, or did not arrive right. */
 async function sendFiles(
   sources: SourceFile[],
   { session, login, options }: {
@@ -193,7 +203,7 @@ async function sendFiles(
       const checksum = await session.sendFile(source, login).finally(() => progress.clear());
       reportSent(source, { checksum, options });
     } catch (error) {
-      if (!(error instanceof ChecksumError)) throw error;
+      if (!(error instanceof ChecksumError || error instanceof SourceError)) throw error;
       refused++;
       reportError(error);
     }
@@ -232,6 +242,7 @@ function parseOptions(args: string[]): SendOptions {
   if (filePaths.length === 0) {
     throw new UsageError("No file is given", { hint: "client send FILE..." });
   }
+  checkFolder(dir);
   const answerMs = read("timeout", parseDuration) ?? CLIENT_DEFAULTS.answerMs;
   return { server, name, dir: resolve(dir), filePaths, answerMs, json: values.json === true };
 }
@@ -250,6 +261,17 @@ function readTransferInfo(dir: string): TransferInfo | undefined {
     throw new UsageError(`Cannot read ${path}: ${describeError(error)}`);
   }
   return parseTransferInfo(text);
+}
+
+function checkFolder(path: string): void {
+  try {
+    if (Deno.statSync(path).isDirectory) return;
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  throw new UsageError(`Cannot use folder ${path}: there is none`, {
+    hint: "--dir names an existing folder, where me.info and priv.key are kept",
+  });
 }
 
 /** A relative path in `transfer.info` is of the folder that it lies in, or else of the current one. */

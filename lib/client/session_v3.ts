@@ -19,6 +19,8 @@ import { within } from "../time.ts";
 import { type SourceFile, streamFile } from "./source_file.ts";
 
 const NO_ID = new Uint8Array(protocol.ID_BYTES);
+/** How often it is looked whether the server still takes what is sent, in milliseconds. */
+const WATCH_MS = 250;
 /** After a wrong checksum some servers answer something of their own before the receipt. */
 const STRAY_CODES: readonly number[] = [ResponseCode.CONFIRMED, ResponseCode.SERVER_ERROR];
 /** Pauses before a lost connection is made again, in milliseconds; then it is given up. */
@@ -46,6 +48,7 @@ export interface ClassicSessionOptions {
 export class ClassicClientSession {
   readonly #options: ClassicSessionOptions;
   #channel: Channel | undefined;
+  #watch: ReturnType<typeof setInterval> | undefined;
 
   constructor(options: ClassicSessionOptions) {
     this.#options = options;
@@ -54,11 +57,24 @@ export class ClassicClientSession {
   /** Connects. @throws {UnreachableError} at once if that fails: nothing is under way yet */
   async open(): Promise<void> {
     this.#channel = await this.#options.connect();
+    this.#watch = setInterval(() => this.#checkDeadline(), WATCH_MS);
   }
 
   close(): void {
+    clearInterval(this.#watch);
+    this.#disconnect();
+  }
+
+  #disconnect(): void {
     this.#channel?.close();
     this.#channel = undefined;
+  }
+
+  /** Ends a connection whose server does not take what is sent. */
+  #checkDeadline(): void {
+    if (this.#channel?.isOverdue(performance.now())) {
+      this.#channel.abort("Cannot send: the server takes nothing");
+    }
   }
 
   /** Registers a name. Returns the new client's id. @throws {RefusedError} if the name is taken */
@@ -90,6 +106,19 @@ export class ClassicClientSession {
     });
     expectCode(answer, [ResponseCode.KEY_EXCHANGED]);
     return await openLogin(answer, { clientId, privateKey });
+  }
+
+  /** Sends the public key of a registration that was cut. Returns undefined if the server knows nothing of it. */
+  async resume(
+    name: string,
+    keys: { clientId: Uint8Array; publicKey: Uint8Array; privateKey: Uint8Array },
+  ): Promise<Login | undefined> {
+    try {
+      return await this.exchangeKey(name, keys);
+    } catch (error) {
+      if (error instanceof ServerError) return undefined;
+      throw error;
+    }
   }
 
   /** Logs in. Returns undefined if the server does not know this client. */
@@ -153,7 +182,7 @@ export class ClassicClientSession {
     const answered = await this.#readOne(CLASSIC.retryAnswerMs).catch((error) => {
       if (!(error instanceof UnreachableError)) throw error;
     });
-    if (!answered) this.close(); // or a late answer would be taken for that of the next message
+    if (!answered) this.#disconnect(); // or a late answer would be taken for that of the next message
   }
 
   /** Sends a message that may stay without an answer. A lost connection shows at the next one. */
@@ -162,7 +191,7 @@ export class ClassicClientSession {
       if (this.#channel) await send(this.#channel);
     } catch (error) {
       if (!(error instanceof UnreachableError)) throw error;
-      this.close();
+      this.#disconnect();
     }
   }
 
@@ -199,10 +228,12 @@ export class ClassicClientSession {
     for (let losses = 0;; losses++) {
       try {
         this.#channel ??= await this.#options.connect();
+        this.#channel.expect({ totalMs: Infinity, silenceMs: this.#options.answerMs });
         await send(this.#channel);
+        this.#channel.expect({ totalMs: Infinity, silenceMs: Infinity });
         return await this.#readAnswer({ waitMs, skipStray: skipStray && losses === 0 });
       } catch (error) {
-        this.close();
+        this.#disconnect();
         if (!(error instanceof UnreachableError) || losses === RECONNECT_MS.length) throw error;
         await new Promise((resolve) => setTimeout(resolve, RECONNECT_MS[losses]));
       }

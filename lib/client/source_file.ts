@@ -19,7 +19,12 @@ export interface SourceFile {
   onProgress?: (doneBytes: number) => void;
 }
 
-/** @throws {HoldfastError} if the file cannot be read or does not fit the protocol */
+/** A file that cannot be sent. Others can. */
+export class SourceError extends HoldfastError {
+  override name = "SourceError";
+}
+
+/** @throws {SourceError} if the file cannot be read or does not fit the protocol */
 export function openSourceFile(path: string): SourceFile {
   let info: Deno.FileInfo;
   try {
@@ -27,7 +32,7 @@ export function openSourceFile(path: string): SourceFile {
     if (info.isFile) Deno.openSync(path, { read: true }).close();
   } catch (cause) {
     if (cause instanceof Deno.errors.NotCapable) throw cause;
-    throw new HoldfastError(`Cannot read file ${path}: ${describeError(cause)}`);
+    throw new SourceError(`Cannot read file ${path}: ${describeError(cause)}`);
   }
   const name = basename(path);
   const state = !info.isFile
@@ -38,7 +43,7 @@ export function openSourceFile(path: string): SourceFile {
     : new TextEncoder().encode(name).length > CLASSIC.nameBytesMax
     ? `its name is over ${CLASSIC.nameBytesMax} bytes`
     : undefined;
-  if (state !== undefined) throw new HoldfastError(`Cannot send file ${path}: ${state}`);
+  if (state !== undefined) throw new SourceError(`Cannot send file ${path}: ${state}`);
   return { path, name, size: info.size };
 }
 
@@ -46,7 +51,7 @@ export function openSourceFile(path: string): SourceFile {
  * Sends one SEND_FILE message.
  *
  * @returns the checksum of what was sent
- * @throws {HoldfastError} if the file got shorter meanwhile; the message is then cut
+ * @throws {SourceError} if the file got shorter meanwhile; the message is then cut
  */
 export async function streamFile(
   source: SourceFile,
@@ -59,7 +64,7 @@ export async function streamFile(
 ): Promise<number> {
   const encryptor = await CbcEncryptor.create(sessionKey);
   const sum = new Checksum();
-  using file = await Deno.open(source.path, { read: true });
+  using file = await openAgain(source.path);
   const piece = new Uint8Array(Math.min(CLIENT_DEFAULTS.pieceBytes, Math.max(source.size, 1)));
   let head: Uint8Array = encodeHead(source, { clientId, nameField });
   let sending = Promise.resolve();
@@ -85,6 +90,15 @@ export async function streamFile(
   return sum.value();
 }
 
+/** It was there when it was looked at. */
+async function openAgain(path: string): Promise<Deno.FsFile> {
+  try {
+    return await Deno.open(path, { read: true });
+  } catch (cause) {
+    throw new SourceError(`Cannot read file ${path}`, { cause });
+  }
+}
+
 function encodeHead(
   source: SourceFile,
   { clientId, nameField }: { clientId: Uint8Array; nameField: Uint8Array },
@@ -106,7 +120,7 @@ async function readFully(
   for (let filled = 0; filled < target.length;) {
     const count = await file.read(target.subarray(filled));
     if (count === null) {
-      throw new HoldfastError(`Cannot send file ${path}: it got shorter while it was read`);
+      throw new SourceError(`Cannot send file ${path}: it got shorter while it was read`);
     }
     filled += count;
   }

@@ -1,6 +1,7 @@
 /**
  * From the file name that a client sent to the name under which the server stores it
- * (docs/protocol.md, "File names"). The result is safe on every usual file system, and different names stay different.
+ * (docs/protocol.md, "File names"). The result is safe on every usual file system. Different names stay different where
+ * the file system tells upper from lower case.
  */
 import { ProtocolError } from "../errors.ts";
 

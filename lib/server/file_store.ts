@@ -47,6 +47,8 @@ export class FileStore {
   readonly #temporaryPath: string;
   readonly #filesPath: string;
   readonly #unconfirmed: Unconfirmed[] = [];
+  /** What was confirmed and not sent again since, oldest first. */
+  readonly #confirmed = new Map<string, FileRow>();
   #storing: Promise<unknown> = Promise.resolve();
 
   private constructor(options: FileStoreOptions) {
@@ -80,6 +82,7 @@ export class FileStore {
     fill: (upload: Upload) => Promise<void>,
   ): Promise<Received> {
     storedName(target.fileName); // refuses a bad name before anything is read
+    this.#confirmed.delete(confirmedKey(target));
     await this.#options.space.reserve(target);
     let upload: Upload | undefined;
     try {
@@ -97,12 +100,14 @@ export class FileStore {
   }
 
   /**
-   * Makes a received file the client's file, durably. Returns undefined if none of that name waits.
-   * The one that came over the same connection goes first.
+   * Makes a received file the client's file, durably. The one that came over the same connection goes first. One
+   * that is the client's file already is returned again: its answer was lost.
+   *
+   * @returns undefined if none of that name waits
    */
   async confirm(target: FileTarget): Promise<FileRow | undefined> {
     const file = this.#take(target);
-    if (!file) return undefined;
+    if (!file) return this.#confirmed.get(confirmedKey(target));
     // One at a time: of two files of one name, the row must be of the one that is renamed last.
     const stored = this.#storing.then(() => this.#store(file));
     this.#storing = stored.catch(() => {});
@@ -199,9 +204,18 @@ export class FileStore {
       storedAt: timestamp(clock),
     };
     await db.putFile(row);
-    space.store({ addedBytes: size, replacedBytes: replaced?.verified ? replaced.size : 0 });
+    space.store({ size, replacedSize: replaced?.verified ? replaced.size : undefined });
     space.release(file);
+    this.#rememberConfirmed(file, row);
     return row;
+  }
+
+  #rememberConfirmed(target: FileTarget, row: FileRow): void {
+    if (this.#unconfirmed.some((file) => confirmedKey(file) === confirmedKey(target))) return;
+    this.#confirmed.set(confirmedKey(target), row);
+    if (this.#confirmed.size <= CLASSIC.confirmedFilesMax) return;
+    const [oldest] = this.#confirmed.keys();
+    this.#confirmed.delete(oldest);
   }
 
   async #drop(file: Unconfirmed): Promise<void> {
@@ -213,6 +227,10 @@ export class FileStore {
       this.#options.log.error("temporary file stays", error, { file: file.fileName });
     }
   }
+}
+
+function confirmedKey({ clientId, fileName }: FileTarget): string {
+  return `${clientId.toHex()}/${fileName}`;
 }
 
 function sameClient(a: FileTarget, b: FileTarget): boolean {

@@ -4,7 +4,7 @@
  */
 import { join } from "node:path";
 import { Checksum } from "../checksum.ts";
-import type { Database, FileRow } from "../db.ts";
+import type { ClientRow, Database, FileRow } from "../db.ts";
 import type { Log } from "../log.ts";
 import { type Clock, timestamp } from "../time.ts";
 import { originalName, storedName } from "./file_names.ts";
@@ -24,9 +24,10 @@ export async function reconcileFiles(options: ReconcileOptions): Promise<void> {
   for await (const folder of Deno.readDir(filesPath)) {
     if (!folder.isDirectory || !/^[0-9a-f]{32}$/.test(folder.name)) continue;
     const clientId = Uint8Array.fromHex(folder.name);
-    if (!(await options.db.findClient(clientId))) continue;
+    const client = await options.db.findClient(clientId);
+    if (!client) continue;
     for await (const entry of Deno.readDir(join(filesPath, folder.name))) {
-      if (entry.isFile) await adoptFile({ clientId, name: entry.name }, options);
+      if (entry.isFile) await adoptFile({ client, name: entry.name }, options);
     }
   }
 }
@@ -38,28 +39,30 @@ async function markMissingFiles({ dataPath, db, log }: ReconcileOptions): Promis
   }
   for (const row of missing) {
     await db.markMissing(row);
-    log.warn("file is missing", { client: row.clientId.toHex(), file: row.fileName });
+    const client = await db.findClient(row.clientId);
+    log.warn("file is missing", { client: client?.name, file: row.fileName });
   }
 }
 
 /** Gives a file its row, unless it has the right one. */
 async function adoptFile(
-  { clientId, name }: { clientId: Uint8Array; name: string },
+  { client, name }: { client: ClientRow; name: string },
   { dataPath, db, log, clock }: ReconcileOptions,
 ): Promise<void> {
   const fileName = originalName(name);
   if (storedName(fileName) !== name) return; // not put here by this program
+  const clientId = client.id;
   const pathName = `files/${clientId.toHex()}/${name}`;
   const path = join(dataPath, pathName);
   const { size, mtime } = Deno.statSync(path);
   const row = await db.findFile(clientId, fileName);
-  // A file is written before its row: one that is younger than its row is another one.
+  // A file is written before its row: one that is not older than its row is another one.
   const unchanged = row?.verified && row.size === size && mtime !== null &&
-    mtime.toISOString() <= row.storedAt;
+    mtime.toISOString() < row.storedAt;
   if (unchanged) return;
   const checksum = sumFile(path);
   await db.putFile({ clientId, fileName, pathName, size, checksum, storedAt: timestamp(clock) });
-  log.warn("file adopted", { client: clientId.toHex(), file: fileName, bytes: size });
+  log.warn("file adopted", { client: client.name, file: fileName, bytes: size });
 }
 
 function isFile(path: string): boolean {

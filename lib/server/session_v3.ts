@@ -183,7 +183,8 @@ export class ClassicSession {
     const { db, clock } = this.#context;
     const aesKey = drawSessionKey();
     const encryptedKey = await encryptSessionKey(publicKey, aesKey);
-    await db.setKeys(client.id, { publicKey, aesKey, now: timestamp(clock) });
+    const keyAddress = this.#peer.key;
+    await db.setKeys(client.id, { publicKey, aesKey, keyAddress, now: timestamp(clock) });
     return encryptedKey;
   }
 
@@ -226,6 +227,7 @@ export class ClassicSession {
       throw new ProtocolError(`content of ${contentBytes} bytes is not whole AES blocks`);
     }
     const client = await this.#findClient(clientId);
+    this.#checkLogin(client);
     if (!client.aesKey) throw new RefusedError("no session key is set");
     const fileName = baseName(decodeText(nameField));
     const decryptor = await CbcDecryptor.create(client.aesKey);
@@ -240,6 +242,7 @@ export class ClassicSession {
 
   async #confirmFile(clientId: Uint8Array, fileName: string): Promise<void> {
     const client = await this.#findClient(clientId);
+    this.#checkLogin(client);
     const file = { clientId: client.id, fileName, owner: this };
     const row = await this.#context.files.confirm(file);
     if (!row) throw new ProtocolError("no file of this name waits for its confirmation");
@@ -249,6 +252,7 @@ export class ClassicSession {
 
   async #retryFile(clientId: Uint8Array, fileName: string): Promise<void> {
     const client = await this.#findClient(clientId);
+    this.#checkLogin(client);
     await this.#context.files.discard({ clientId: client.id, fileName, owner: this });
     this.#note("checksum wrong", { client: client.name, file: fileName });
     // Some clients take an answer here for the end, and some wait for one: see #waitForRequest().
@@ -257,6 +261,7 @@ export class ClassicSession {
 
   async #giveUpFile(clientId: Uint8Array, fileName: string): Promise<void> {
     const client = await this.#findClient(clientId);
+    this.#checkLogin(client);
     await this.#context.files.discard({ clientId: client.id, fileName, owner: this });
     this.#note("checksum wrong for the last time", { client: client.name, file: fileName });
     await this.#answer(ResponseCode.CONFIRMED, clientId);
@@ -268,7 +273,18 @@ export class ClassicSession {
     return client;
   }
 
+  /**
+   * Ids travel in clear, and whoever sends a file learns whether it decrypts and what it sums up to. From elsewhere, who
+   * has only listened cannot use that to read what was sent, nor confirm or drop it.
+   */
+  #checkLogin(client: ClientRow): void {
+    if (client.keyAddress === undefined || client.keyAddress === this.#peer.key) return;
+    throw new RefusedError("the client logged in from another address");
+  }
+
   async #answer(code: number, payload?: Uint8Array): Promise<void> {
+    const { messageMs, stallMs } = this.#context.limits;
+    this.#channel.expect({ totalMs: messageMs, silenceMs: stallMs }); // our own work took its time
     await this.#channel.write(protocol.encodeResponse(code, payload));
   }
 

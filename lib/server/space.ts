@@ -4,6 +4,7 @@
  */
 import type { Database } from "../db.ts";
 import { RefusedError } from "../errors.ts";
+import { CLASSIC } from "../limits.ts";
 import type { AccessLimits } from "./access.ts";
 
 /** What a reservation is for. */
@@ -27,7 +28,7 @@ export class Space {
   }
 
   static async open(db: Database, limits: AccessLimits): Promise<Space> {
-    return new Space(db, limits, await db.sumBytes());
+    return new Space(db, limits, await db.sumBytes(CLASSIC.chargedBytesMin));
   }
 
   /**
@@ -38,36 +39,48 @@ export class Space {
    */
   async reserve({ clientId, fileName, bytes }: Reservation): Promise<void> {
     const replacedBytes = await this.#verifiedSize(clientId, fileName);
-    const clientBytes = await this.#db.sumClientBytes(clientId) - replacedBytes;
+    const clientBytes = await this.#clientBytes(clientId) - replacedBytes;
     // Nothing is awaited from here on: two uploads cannot both take the last room.
     const client = clientId.toHex();
     const reserved = this.#reservedByClient.get(client) ?? 0;
-    if (clientBytes + reserved + bytes > this.#limits.clientBytesMax) {
+    const charged = chargedBytes(bytes);
+    if (clientBytes + reserved + charged > this.#limits.clientBytesMax) {
       throw new RefusedError("Cannot accept file: the client's space is used up");
     }
-    if (this.#verifiedBytes + this.#reservedBytes + bytes > this.#limits.totalBytesMax) {
+    if (this.#verifiedBytes + this.#reservedBytes + charged > this.#limits.totalBytesMax) {
       throw new RefusedError("Cannot accept file: the server's space is used up");
     }
-    this.#reservedByClient.set(client, reserved + bytes);
-    this.#reservedBytes += bytes;
+    this.#reservedByClient.set(client, reserved + charged);
+    this.#reservedBytes += charged;
   }
 
   /** Gives room back. */
   release({ clientId, bytes }: Reservation): void {
     const client = clientId.toHex();
-    const left = (this.#reservedByClient.get(client) ?? 0) - bytes;
+    const charged = chargedBytes(bytes);
+    const left = (this.#reservedByClient.get(client) ?? 0) - charged;
     if (left > 0) this.#reservedByClient.set(client, left);
     else this.#reservedByClient.delete(client);
-    this.#reservedBytes -= bytes;
+    this.#reservedBytes -= charged;
   }
 
-  /** Counts a file of `addedBytes` as stored in place of one of `replacedBytes`. */
-  store({ addedBytes, replacedBytes }: { addedBytes: number; replacedBytes: number }): void {
-    this.#verifiedBytes += addedBytes - replacedBytes;
+  /** Counts a file of `size` bytes as stored, in place of another if one is named. */
+  store({ size, replacedSize }: { size: number; replacedSize: number | undefined }): void {
+    const replaced = replacedSize === undefined ? 0 : chargedBytes(replacedSize);
+    this.#verifiedBytes += chargedBytes(size) - replaced;
+  }
+
+  async #clientBytes(clientId: Uint8Array): Promise<number> {
+    return await this.#db.sumClientBytes(clientId, CLASSIC.chargedBytesMin);
   }
 
   async #verifiedSize(clientId: Uint8Array, fileName: string): Promise<number> {
     const row = await this.#db.findFile(clientId, fileName);
-    return row?.verified ? row.size : 0;
+    return row?.verified ? chargedBytes(row.size) : 0;
   }
+}
+
+/** What a file counts against the bounds: an empty one takes room too. */
+function chargedBytes(size: number): number {
+  return Math.max(size, CLASSIC.chargedBytesMin);
 }

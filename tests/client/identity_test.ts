@@ -50,7 +50,9 @@ Deno.test("IdentityFolder keeps every identity that it replaces", () =>
     const { privateKey } = await generateRsaKeyPair();
     for (let n = 1; n <= 3; n++) {
       const identity = { name: `name ${n}`, clientId: new Uint8Array(16).fill(n), privateKey };
-      await identities.write(identity);
+      await identities.writeBegun(identity);
+      assert.deepEqual(await identities.readBegun(), identity);
+      await identities.acceptBegun();
       assert.deepEqual(await identities.read(), identity);
     }
     const names = [...Deno.readDirSync(folder)].map((entry) => entry.name).sort();
