@@ -1,12 +1,12 @@
 /** `server serve`: the parts, and the way from start to stop. */
 import { Database } from "../db.ts";
-import { ExitCode } from "../errors.ts";
+import { ExitCode, HoldfastError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../flags.ts";
 import { SERVER_DEFAULTS } from "../limits.ts";
 import { Log } from "../log.ts";
 import type { Command } from "../program.ts";
 import { settingsFolders } from "../program_folder.ts";
-import { SYSTEM_CLOCK } from "../time.ts";
+import { type Clock, SYSTEM_CLOCK } from "../time.ts";
 import { startClassicService } from "./classic_service.ts";
 import { DataFolder } from "./data_folder.ts";
 import type { Service } from "./listener.ts";
@@ -54,16 +54,39 @@ async function serveUntilStopped(
       services.push(service);
       addresses.classic = formatHostPort(service.address);
     }
-    if (options.listen !== "off") {
-      const service = await startVaultService({ ...options, address: options.listen }, all);
-      services.push(service);
-      addresses.vault = formatHostPort(service.address);
+    const vault = await startVault(options, all);
+    if (vault) {
+      services.push(vault);
+      addresses.vault = formatHostPort(vault.address);
     }
     log.info("listening", { ...addresses, data: dataPath });
     const signal = await stopSignal();
     log.info("stopping", { signal });
   } finally {
     await Promise.all(services.map((service) => service.stop()));
+  }
+}
+
+/**
+ * Undefined if it is off, or if its default address is taken while the classic protocol has one of its own: a second
+ * server on a machine is asked for one thing only, and does that.
+ */
+async function startVault(
+  options: ServeOptions,
+  parts: { dataPath: string; db: Database; log: Log; clock: Clock },
+): Promise<Service | undefined> {
+  if (options.listen === "off") return undefined;
+  const isDefault = options.listen === "default";
+  const address = options.listen === "default"
+    ? { hostname: "0.0.0.0", port: SERVER_DEFAULTS.vaultPort }
+    : options.listen;
+  try {
+    return await startVaultService({ ...options, address }, parts);
+  } catch (error) {
+    const isTaken = error instanceof HoldfastError && error.cause instanceof Deno.errors.AddrInUse;
+    if (!isTaken || !isDefault || options.classic === "off") throw error;
+    parts.log.warn("vaults are not served", { reason: `${error.message}; --listen names another` });
+    return undefined;
   }
 }
 

@@ -65,7 +65,7 @@ const FLAGS = {
 export interface ServeOptions {
   dataPath: string;
   classic: HostPort | "port.info" | "off";
-  listen: HostPort | "off";
+  listen: HostPort | "default" | "off";
   logFormat: LogFormat;
   access: AccessLimits;
   session: ClassicLimits;
@@ -83,11 +83,10 @@ export function parseServeOptions(args: string[]): ServeOptions {
   }
   const read = <T>(flag: keyof typeof FLAGS, parse: (text: string) => T, otherwise: T): T =>
     readFlag(values, { flag, parse, otherwise });
-  const anyAddress = { hostname: "0.0.0.0", port: SERVER_DEFAULTS.vaultPort };
   const options: ServeOptions = {
     dataPath: read("data", String, "holdfast-data"),
     classic: read<ServeOptions["classic"]>("classic", parseListenAddress, "port.info"),
-    listen: read("listen", parseListenAddress, anyAddress),
+    listen: read<ServeOptions["listen"]>("listen", parseListenAddress, "default"),
     logFormat: read("log", (text) => parseChoice(text, ["text", "json"]), "text"),
     access: {
       connectionsMax: read("max-connections", parseCount, SERVER_DEFAULTS.connectionsMax),
