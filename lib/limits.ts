@@ -126,3 +126,19 @@ export const WIRE = {
   /** Answers of one connection that wait for a slow reader; past it no request is read. */
   answerQueueBytesMax: 1 * MIB,
 } as const;
+
+/** A client's connections to its vault (docs/protocol_v4.md). */
+export const VAULT_CLIENT = {
+  /** Longest silence of a server that owes an answer. */
+  answerMs: 120 * SECOND,
+  /** The same while a commit is checked: the server follows every link of the snapshot. */
+  commitMs: 1800 * SECOND,
+  /** Unacknowledged PUTs of a connection; above the size of a pack, or every pack would wait. */
+  windowBytes: 32 * MIB,
+  /** Pauses before a lost connection is made again; then it is given up. */
+  reconnectMs: [0, 500, 1000, 2000, 4000, 8000, 15_000, 30_000],
+  /** Pauses before a request is repeated that the server was too busy for. */
+  busyMs: [500, 1000, 2000, 4000, 8000],
+  /** How often a connection looks at its clock. */
+  tickMs: 1000,
+} as const;
