@@ -127,6 +127,9 @@ export const WIRE = {
   answerQueueBytesMax: 1 * MIB,
 } as const;
 
+/** Files of a profile that are read whole; the state of a journal with a million snapshots fits. */
+export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
+
 /** A client's connections to its vault (docs/protocol_v4.md). */
 export const VAULT_CLIENT = {
   /** Longest silence of a server that owes an answer. */
@@ -139,6 +142,8 @@ export const VAULT_CLIENT = {
   reconnectMs: [0, 500, 1000, 2000, 4000, 8000, 15_000, 30_000],
   /** Pauses before a request is repeated that the server was too busy for. */
   busyMs: [500, 1000, 2000, 4000, 8000],
+  /** Times that a statement is signed again because the journal has gone on. */
+  staleMax: 8,
   /** How often a connection looks at its clock. */
   tickMs: 1000,
 } as const;
