@@ -80,6 +80,13 @@ export const VAULT = {
   linksMax: 8192,
   /** Contents of a record before compression: with padding, header and tag they fit a record. */
   plaintextBytesMax: 4 * MIB - 128 * KIB,
+  /** Length of a path, and of a link's target, in UTF-16 units. */
+  pathUnitsMax: 32 * KIB,
+  /** Extents in an entry itself; a file with more has list records. */
+  entryExtentsMax: 1000,
+  entryListsMax: 4000,
+  /** Levels of index records over the segments of one snapshot. */
+  indexLevelsMax: 8,
   /** One event as stored and sent. The largest is a slot with the keyring of a hundred epochs. */
   eventBytesMax: 256 * KIB,
   /** What an event says it has seen must be among the newest ones, whose hashes are kept. */
