@@ -154,3 +154,38 @@ export const VAULT_CLIENT = {
   /** How often a connection looks at its clock. */
   tickMs: 1000,
 } as const;
+
+/** Bounds of the server's store (docs/store.md). */
+export const STORE = {
+  /** A pack is finished when it has this size, or this many records, whichever comes first. */
+  packBytes: 16 * MIB,
+  packRecordsMax: 65_536,
+  /** Or when nothing came for this long, or it is this old. */
+  packQuietMs: 1 * SECOND,
+  packAgeMsMax: 5 * SECOND,
+  /** No pack file is larger: the target, one more record, and the trailer. */
+  packFileBytesMax: 32 * MIB,
+  /** Small pieces that wait for the disk are written together up to this size. */
+  joinedWriteBytes: 256 * KIB,
+  /** Neighbouring records are read together up to this size. */
+  joinedReadBytes: 1 * MIB,
+  /** And across a gap of at most this size. */
+  readGapBytesMax: 4 * KIB,
+  /** How deep records may link records below a root: index levels, segment, list. */
+  linkDepthMax: 16,
+  /** Incomplete records that one walk remembers; past it the walk ends with what it has found. */
+  walkedIncompleteMax: 65_536,
+  /** Records found complete that are written down together. */
+  provenBatchMax: 4096,
+  /** Frames and reads that are in memory at one time, of all connections. */
+  bufferBytesMax: 512 * MIB,
+  /** A backup session ends when it was not used for this long. */
+  sessionMs: 6 * 60 * 60 * SECOND,
+  sessionsPerVaultMax: 64,
+  /** How long it is remembered that a session was fenced, or what an invite was used for. */
+  rememberedMs: 30 * DAY,
+  /** Events after which the journal's state is stored anew. */
+  checkpointEvents: 256,
+  /** A vault that nobody uses is closed after this long. */
+  vaultIdleMs: 60 * SECOND,
+} as const;
