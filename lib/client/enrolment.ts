@@ -4,7 +4,7 @@
  */
 import { RefusedError, UnreachableError } from "../errors.ts";
 import { inviteId, type RecoveryKeys, Role } from "../identity.ts";
-import type { InviteLine } from "../invite_line.ts";
+import type { Invite } from "../invite_line.ts";
 import { encodeDevice, encodeFound, encodeSlot } from "../journal_body.ts";
 import {
   EventKind,
@@ -33,7 +33,7 @@ import { signByDevice } from "./vault_access.ts";
 
 /** What was prepared to be sent, and what comes of it when it is taken. */
 export interface Enrolment {
-  kind: InviteLine["kind"];
+  kind: Invite["kind"];
   token: Uint8Array;
   statement: Uint8Array;
   vaultId: Uint8Array;
@@ -44,7 +44,7 @@ export interface Enrolment {
 }
 
 /** Finds the server of an invite at one of its addresses, and takes its certificate. */
-export async function findServer({ addresses, pin }: InviteLine): Promise<ServerPlace> {
+export async function findServer({ addresses, pin }: Invite): Promise<ServerPlace> {
   let failure: unknown;
   for (const address of addresses) {
     try {

@@ -3,7 +3,7 @@ import { UsageError } from "../errors.ts";
 import { ExitCode } from "../errors.ts";
 import { parseFlags } from "../flags.ts";
 import { Role } from "../identity.ts";
-import { type InviteLine, parseInviteLine } from "../invite_line.ts";
+import { decodeInviteLine, type Invite } from "../invite_line.ts";
 import { type Command, print, printError } from "../program.ts";
 import { deriveInviteKeys } from "../vault/invite.ts";
 import { type DevicePrivateKey, generateDeviceKey, importDeviceKey } from "../vault/private_key.ts";
@@ -51,7 +51,7 @@ const FLAGS = {
 } as const;
 
 interface InitOptions {
-  invite: InviteLine;
+  invite: Invite;
   folder: ProfileFolder;
   deviceName: string;
   handOver: HandOver;
@@ -103,7 +103,7 @@ export async function prepareDevice(folder: ProfileFolder): Promise<DevicePrivat
 }
 
 async function prepare(
-  { kind, secret }: InviteLine,
+  { kind, secret }: Invite,
   { server, device, deviceName, handOver }: {
     server: ServerPlace;
     device: DevicePrivateKey;
@@ -117,7 +117,7 @@ async function prepare(
   return await prepareFounding({ token: secret, device, deviceName, recovery });
 }
 
-async function tokenOf({ kind, secret }: InviteLine): Promise<Uint8Array> {
+async function tokenOf({ kind, secret }: Invite): Promise<Uint8Array> {
   return kind === "new" ? secret : (await deriveInviteKeys(secret)).token;
 }
 
@@ -151,7 +151,7 @@ function parseOptions(args: string[]): InitOptions {
       hint: 'it is what "server invite" or "client invite" prints',
     });
   }
-  const invite = parseInviteLine(positionals[0]);
+  const invite = decodeInviteLine(positionals[0]);
   const path = readText(values, "recovery-file");
   return {
     invite,

@@ -3,7 +3,7 @@ import { ExitCode, RefusedError, UsageError } from "../errors.ts";
 import { createHash } from "node:crypto";
 import { parseChoice, parseDuration, parseFlags, readFlag } from "../flags.ts";
 import { Role } from "../identity.ts";
-import { formatInviteLine } from "../invite_line.ts";
+import { encodeInviteLine } from "../invite_line.ts";
 import { WIRE } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
 import { deriveInviteKeys, grantInvite, INVITE_SECRET_BYTES, sealBundle } from "../vault/invite.ts";
@@ -71,7 +71,7 @@ async function invite(
     const tokenHash = new Uint8Array(createHash("sha256").update(keys.token).digest());
     await session.invite({ tokenHash, expiresMs, bundle: await sealBundle(keys, bundle) });
     const { pin, addresses } = server;
-    const line = formatInviteLine({ kind: "join", pin, secret, addresses });
+    const line = encodeInviteLine({ kind: "join", pin, secret, addresses });
     const expires = new Date(expiresMs).toISOString();
     if (json) print(JSON.stringify({ event: "invite", role: name, expires, invite: line }));
     else print(line);
