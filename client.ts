@@ -24,6 +24,22 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "let one more device into the vault",
     load: async () => (await import("./lib/client/invite.ts")).INVITE_COMMAND,
   },
+  snapshots: {
+    summary: "show which snapshots there are",
+    load: async () => (await import("./lib/client/snapshots.ts")).SNAPSHOTS_COMMAND,
+  },
+  ls: {
+    summary: "show what is in a folder of a snapshot",
+    load: async () => (await import("./lib/client/ls.ts")).LS_COMMAND,
+  },
+  find: {
+    summary: "look for names in snapshots",
+    load: async () => (await import("./lib/client/find.ts")).FIND_COMMAND,
+  },
+  diff: {
+    summary: "show what is different between two snapshots",
+    load: async () => (await import("./lib/client/diff.ts")).DIFF_COMMAND,
+  },
   send: {
     summary: "send files with the classic protocol",
     load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,

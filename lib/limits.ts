@@ -139,6 +139,14 @@ export const WIRE = {
 /** Files of a profile that are read whole; the state of a journal with a million snapshots fits. */
 export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
 
+/** What a client that reads snapshots keeps in memory. */
+export const READER = {
+  /** Keys of sessions. */
+  sessionsMax: 4096,
+  /** Records that are loaded before they are asked for. */
+  aheadMax: 8,
+} as const;
+
 /** A client's connections to its vault (docs/protocol_v4.md). */
 export const VAULT_CLIENT = {
   /** Longest silence of a server that owes an answer. */

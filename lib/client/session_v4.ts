@@ -245,11 +245,11 @@ export class VaultClientSession {
     return stream.done;
   }
 
-  /** Gets one record; undefined if it is missing or damaged at the server. */
-  async getOne(id: Uint8Array): Promise<Uint8Array | undefined> {
-    let found: RecordAnswer | undefined;
+  /** Gets one record, or what is wrong with it. */
+  async getOne(id: Uint8Array): Promise<RecordAnswer> {
+    let found: RecordAnswer = { index: 0, state: RecordState.MISSING, record: new Uint8Array(0) };
     await this.get([id], (answer) => void (found = answer));
-    return found?.state === RecordState.FOUND ? found.record : undefined;
+    return found;
   }
 
   close(): void {

@@ -64,6 +64,7 @@ export class FakeServer {
   #listener: Deno.TlsListener;
   #channels = new Set<Channel>();
   #serving: Promise<void>;
+  #isStopped = false;
 
   private constructor(key: ServerKey, listener: Deno.TlsListener) {
     this.#key = key;
@@ -97,6 +98,8 @@ export class FakeServer {
   }
 
   async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#listener.close();
     this.cut();
     await this.#serving;
