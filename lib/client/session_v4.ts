@@ -39,7 +39,7 @@ import {
   type RecoveryLogin,
   type ServerPlace,
 } from "./login_v4.ts";
-import { PutWindow } from "./put_window.ts";
+import { ByteWindow } from "./byte_window.ts";
 import { type OnRecord, RecordStream } from "./record_stream.ts";
 import type { Question } from "./request_v4.ts";
 import type { Wire } from "./wire_v4.ts";
@@ -56,7 +56,7 @@ export type CommitResult = { appended: JournalPoint } | { missing: MissingRecord
 
 export class VaultClientSession {
   readonly #link: Link;
-  readonly #window: PutWindow;
+  readonly #window: ByteWindow;
   readonly #puts: Set<Promise<void>>;
   readonly #state: { sessionId: Uint8Array | undefined };
   #firstPage: { after: number; page: EventsPage } | undefined;
@@ -73,7 +73,7 @@ export class VaultClientSession {
     this.#firstPage = firstPage;
     this.#puts = new Set();
     const { windowBytes } = link.welcome.limits;
-    this.#window = new PutWindow(Math.min(windowBytes, VAULT_CLIENT.windowBytes));
+    this.#window = new ByteWindow(Math.min(windowBytes, VAULT_CLIENT.windowBytes));
   }
 
   /** Connects and logs in as a device. */

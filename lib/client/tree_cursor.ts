@@ -98,7 +98,7 @@ export class TreeCursor {
       }
       const level = this.#levels.at(-1)!;
       level.at = Math.max(level.at, findItem(level.items as IndexItem[], path));
-      const following = this.#following();
+      const following = this.following();
       if (following !== undefined && comparePaths(following, path) <= 0) this.#passItem();
       else if (comparePaths(level.items[level.at].path, path) >= 0) return;
       else await this.open();
@@ -115,7 +115,7 @@ export class TreeCursor {
         this.pass();
         continue;
       }
-      const following = this.#following();
+      const following = this.following();
       if (following !== undefined && isWithin(following, folder)) this.#passItem();
       else if (!isWithin(next.path, folder)) return;
       else await this.open();
@@ -123,7 +123,7 @@ export class TreeCursor {
   }
 
   /** The path with which the record behind the next one begins. */
-  #following(): string | undefined {
+  following(): string | undefined {
     for (let i = this.#levels.length - 1; i >= 0; i--) {
       const { items, at } = this.#levels[i];
       // A level above points behind what has been opened of it.
