@@ -7,6 +7,7 @@ const KIB = 1024;
 const MIB = 1024 * KIB;
 const GIB = 1024 * MIB;
 const SECOND = 1000;
+const DAY = 24 * 60 * 60 * SECOND;
 
 /** Bounds of protocol version 3 that follow from its fields (docs/protocol.md). */
 export const CLASSIC = {
@@ -71,4 +72,55 @@ export const CLIENT_DEFAULTS = {
   /** Slowest server that is waited for while it decrypts and sums a file, bytes per second. */
   slowestAnswerBytesPerSecond: 256 * KIB,
   pieceBytes: 1 * MIB,
+} as const;
+
+/** Bounds of the vault format and of its journal (docs/format.md, "Limits"). */
+export const VAULT = {
+  recordBytesMax: 4 * MIB,
+  linksMax: 8192,
+  /** One event as stored and sent. The largest is a slot with the keyring of a hundred epochs. */
+  eventBytesMax: 256 * KIB,
+  /** What an event says it has seen must be among the newest ones, whose hashes are kept. */
+  seenEventsMax: 4096,
+  /** Devices that a vault has ever had; the journal refuses the next one. */
+  devicesMax: 4096,
+  /** Epochs of the write secret and the read key; one begins when a device is revoked. */
+  epochsMax: 100,
+  /** Tag labels of one commit. */
+  tagsMax: 32,
+  /** Roots named by one forget, unforget or drop event. */
+  rootsPerEventMax: 1024,
+  /** A device's name as it stands in the journal, sealed. */
+  sealedNameBytesMax: 320,
+  /** Hold before a policy says otherwise, and the shortest that one may set. */
+  holdMs: 30 * DAY,
+  holdMsMin: 1 * DAY,
+  holdMsMax: 3660 * DAY,
+} as const;
+
+/** Bounds of protocol version 4 (docs/protocol_v4.md, "Bounds"). */
+export const WIRE = {
+  payloadBytesMax: 8 * MIB,
+  /** Ids in one HAS or GET. */
+  idsPerRequestMax: 8192,
+  /** Ids in one MISSING answer. */
+  missingIdsMax: 1024,
+  /** PUTs that one STORED answer acknowledges. */
+  storedIdsMax: 65_536,
+  /** An EVENTS answer ends after the event that takes it over this size. */
+  eventsPageBytes: 1 * MIB,
+  /** What an owner uploads with an invite: the keyring of a hundred epochs fits. */
+  bundleBytesMax: 256 * KIB,
+  inviteMsMax: 30 * DAY,
+  /** Open invites of one vault. */
+  invitesPerVaultMax: 64,
+  errorTextBytesMax: 1024,
+  /** A payload before login: an enrolment fits. */
+  strangerPayloadBytesMax: 320 * KIB,
+  /** Requests of one connection before it is logged in. */
+  strangerRequestsMax: 16,
+  /** Unacknowledged PUTs of one connection; above the size of a pack, or every pack would wait. */
+  windowBytes: 48 * MIB,
+  /** Answers of one connection that wait for a slow reader; past it no request is read. */
+  answerQueueBytesMax: 1 * MIB,
 } as const;

@@ -1,0 +1,110 @@
+/**
+ * What a journal's events add up to (docs/format.md, "Journal"): plain data, which
+ * `journal_rules.ts` changes and `journal_checkpoint.ts` stores.
+ */
+import type { RetentionPolicy } from "./journal_body.ts";
+import { EVENT_HASH_BYTES, type JournalPoint } from "./journal.ts";
+import { SnapshotTable } from "./journal_snapshots.ts";
+import type { DeviceKeys, ReadKey, RecoveryKeys, Role } from "./identity.ts";
+import { VAULT } from "./limits.ts";
+
+/** A device that the journal has added, now or formerly. */
+export interface DeviceFacts {
+  /** 16 bytes. */
+  id: Uint8Array;
+  /** Order in which devices joined; from 0. */
+  index: number;
+  role: Role;
+  keys: DeviceKeys;
+  sealedName: Uint8Array;
+  addedMs: number;
+  revoked: boolean;
+  /** Number of the newest event that it signed. */
+  lastNumber: number;
+}
+
+/** The recovery code's public side. */
+export interface RecoveryFacts {
+  /** Also the locator. 16 bytes. */
+  id: Uint8Array;
+  keys: RecoveryKeys;
+  lastNumber: number;
+}
+
+/** One epoch: the read key that sessions are wrapped to, and how its write secret is recognised. */
+export interface EpochFacts {
+  /** 1 for the first. */
+  epoch: number;
+  readKey: ReadKey;
+  secretCheck: Uint8Array;
+}
+
+/** Where the newest slot of a recipient is: the event itself holds the sealed keyring. */
+export interface SlotFacts {
+  epoch: number;
+  event: JournalPoint;
+}
+
+/** Everything that a vault's found event fixes, and everything that later events add. */
+export interface JournalFacts {
+  vaultId: Uint8Array;
+  newest: JournalPoint;
+  /** Time of the newest event. */
+  timeMs: number;
+  seenHashes: SeenHashes;
+  /** By id, hexadecimal; in the order in which they joined. */
+  devices: Map<string, DeviceFacts>;
+  recovery: RecoveryFacts;
+  /** In order; the last one is in use. */
+  epochs: EpochFacts[];
+  /** By recipient's id, hexadecimal. */
+  slots: Map<string, SlotFacts>;
+  /** Ids of the invites that have added a device, hexadecimal. */
+  usedInvites: Set<string>;
+  policy: RetentionPolicy;
+  policySinceMs: number;
+  /** Hold in force before that policy; it lasts on for its own length. */
+  holdBeforeMs: number;
+  snapshots: SnapshotTable;
+}
+
+/** Hashes of the newest events, to compare with what later ones have seen. */
+export class SeenHashes {
+  readonly #hashes = new Uint8Array(VAULT.seenEventsMax * EVENT_HASH_BYTES);
+
+  set(point: JournalPoint): void {
+    this.#hashes.set(point.hash, this.#at(point.number));
+  }
+
+  /** A copy of the hash of an event that is among the newest 4096. */
+  get(number: number): Uint8Array {
+    return this.#hashes.slice(this.#at(number), this.#at(number) + EVENT_HASH_BYTES);
+  }
+
+  #at(number: number): number {
+    return (number % VAULT.seenEventsMax) * EVENT_HASH_BYTES;
+  }
+}
+
+/** Policy of a new vault: everything is kept; what is forgotten is held for 30 days. */
+export function initialPolicy(): RetentionPolicy {
+  return {
+    holdMs: VAULT.holdMs,
+    last: 0,
+    hourly: 0,
+    daily: 0,
+    weekly: 0,
+    monthly: 0,
+    yearly: 0,
+  };
+}
+
+/**
+ * The hold at a time. A policy that shortens it works only when the longer hold has passed since:
+ * so whoever steals an owner device cannot destroy at once.
+ */
+export function holdAt(facts: JournalFacts, timeMs: number): number {
+  const { policy, policySinceMs, holdBeforeMs } = facts;
+  const old = timeMs < policySinceMs + holdBeforeMs ? holdBeforeMs : 0;
+  return Math.max(policy.holdMs, old);
+}

@@ -1,0 +1,62 @@
+/**
+ * Which snapshots a policy keeps (docs/format.md, "Policy"). The server drops by this rule and every
+ * client checks each drop with the same function, so it depends on nothing but its arguments. UTC.
+ */
+import type { RetentionPolicy } from "./journal_body.ts";
+
+const HOUR_MS = 3600 * 1000;
+const DAY_MS = 24 * HOUR_MS;
+/** 1 January 1970 was a Thursday; weeks begin on Monday. */
+const MONDAY_SHIFT_DAYS = 3;
+
+/**
+ * Picks what is kept of one set's snapshots: for each rule the newest of each period, for as many
+ * periods as the rule says. Without any rule everything is kept.
+ *
+ * @param timesMs times of the snapshots, oldest first
+ * @returns for each snapshot whether it is kept
+ */
+export function selectKept(timesMs: number[], policy: RetentionPolicy): boolean[] {
+  const rules = activeRules(policy);
+  if (rules.length === 0) return timesMs.map(() => true);
+  const kept: boolean[] = new Array(timesMs.length).fill(false);
+  for (const { count, period } of rules) {
+    let left = count;
+    let newer: number | undefined;
+    for (let i = timesMs.length - 1; i >= 0 && left > 0; i--) {
+      const current = period === undefined ? i : period(timesMs[i]);
+      if (current === newer) continue;
+      newer = current;
+      kept[i] = true;
+      left--;
+    }
+  }
+  return kept;
+}
+
+interface Rule {
+  count: number;
+  /** Number of the period that a time is in; without it each snapshot is its own. */
+  period?: (timeMs: number) => number;
+}
+
+function activeRules(policy: RetentionPolicy): Rule[] {
+  const rules: Rule[] = [
+    { count: policy.last },
+    { count: policy.hourly, period: (timeMs) => Math.floor(timeMs / HOUR_MS) },
+    { count: policy.daily, period: (timeMs) => Math.floor(timeMs / DAY_MS) },
+    { count: policy.weekly, period: weekOf },
+    { count: policy.monthly, period: monthOf },
+    { count: policy.yearly, period: (timeMs) => new Date(timeMs).getUTCFullYear() },
+  ];
+  return rules.filter((rule) => rule.count > 0);
+}
+
+function weekOf(timeMs: number): number {
+  return Math.floor((Math.floor(timeMs / DAY_MS) + MONDAY_SHIFT_DAYS) / 7);
+}
+
+function monthOf(timeMs: number): number {
+  const date = new Date(timeMs);
+  return date.getUTCFullYear() * 12 + date.getUTCMonth();
+}

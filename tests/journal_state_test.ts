@@ -1,0 +1,388 @@
+import assert from "node:assert/strict";
+import {
+  encodeCommit,
+  encodeDevice,
+  encodeFound,
+  encodeKeys,
+  encodePolicy,
+  encodeRevoke,
+  encodeRoots,
+  encodeSlot,
+} from "../lib/journal_body.ts";
+import { encodeEvent, EventKind, JournalError, type JournalFault } from "../lib/journal.ts";
+import { JournalState } from "../lib/journal_state.ts";
+import { encodeRecoveryKeys, Role } from "../lib/identity.ts";
+import { DAY_MS, makeDevice, policyOf, random, TestVault } from "./journal_fixture.ts";
+
+const setLabel = new Uint8Array(16);
+
+function commitBody(): Uint8Array {
+  return encodeCommit({ root: random(32), setLabel, tagLabels: [] });
+}
+
+/** The event is refused with that fault, and changes nothing. */
+function assertFault(vault: TestVault, event: Uint8Array, kind: JournalFault, word = /event \d/) {
+  const before = vault.state.encode();
+  assert.throws(() => vault.state.check(event), JournalError);
+  assert.throws(() => vault.state.apply(event), (error: unknown) => {
+    assert.ok(error instanceof JournalError, String(error));
+    assert.equal(error.fault, kind, error.message);
+    assert.match(error.message, word);
+    return true;
+  });
+  assert.deepEqual(vault.state.encode(), before);
+}
+
+function replay(events: Uint8Array[]): JournalState {
+  const state = new JournalState();
+  for (const event of events) state.apply(event);
+  return state;
+}
+
+Deno.test("JournalState replays a vault's life, and so does a checkpoint", async () => {
+  const vault = await TestVault.create();
+  const reader = makeDevice();
+  await vault.addDevice(reader, Role.READER);
+  const first = await vault.commit();
+  const second = await vault.commit(reader);
+  await vault.add(vault.owner, EventKind.FORGET, encodeRoots([first]));
+  const readKey = { rsa: random(422), kem: random(1184) };
+  const keys = encodeKeys({ epoch: 2, readKey, secretCheck: random(16) });
+  await vault.add(vault.owner, EventKind.KEYS, keys);
+  for (const recipient of [reader.id, vault.recovery.id]) {
+    const slot = encodeSlot({ recipient, epoch: 2, sealed: random(99) });
+    await vault.add(vault.owner, EventKind.SLOT, slot);
+  }
+  await vault.add(vault.owner, EventKind.REVOKE, encodeRevoke(vault.writer.id));
+  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ daily: 7 })));
+
+  for (const state of [replay(vault.events), JournalState.decode(vault.state.encode())]) {
+    assert.deepEqual(state.newest, vault.state.newest);
+    assert.deepEqual(state.facts.vaultId, vault.vaultId);
+    assert.deepEqual(
+      [...state.facts.devices.values()].map((device) => [device.role, device.revoked]),
+      [
+        [Role.OWNER, false],
+        [Role.WRITER, true],
+        [Role.READER, false],
+      ],
+    );
+    assert.equal(state.facts.epochs.length, 2);
+    assert.deepEqual(state.facts.epochs[1].readKey.rsa, readKey.rsa);
+    assert.deepEqual([...state.facts.slots.keys()], [reader.id.toHex(), vault.recovery.id.toHex()]);
+    assert.equal(state.facts.policy.daily, 7);
+    assert.ok(state.snapshot(first)!.holdUntilMs > 0);
+    assert.equal(state.snapshot(second)!.holdUntilMs, 0);
+    assert.equal(state.snapshot(second)!.device, 2);
+    assert.deepEqual(state.encode(), vault.state.encode());
+  }
+});
+
+Deno.test("JournalState rejects every flipped byte of an event", async () => {
+  const vault = await TestVault.create();
+  const event = vault.place(await vault.statement(vault.writer, EventKind.COMMIT, commitBody()));
+  const timeBytes = [1 + 8 + 32, 1 + 8 + 32 + 8]; // only the server says the time
+  for (let i = 0; i < event.length; i++) {
+    const flipped = event.slice();
+    flipped[i] ^= 1;
+    if (i >= timeBytes[0] && i < timeBytes[1]) continue;
+    assert.throws(() => vault.state.check(flipped), JournalError, `byte ${i}`);
+  }
+  vault.state.check(event);
+});
+
+Deno.test("JournalState rejects every flipped byte of a found event", async () => {
+  const vault = await TestVault.create();
+  const event = vault.events[0];
+  for (let i = 0; i < event.length; i += 7) {
+    const flipped = event.slice();
+    flipped[i] ^= 0x80;
+    if (i >= 41 && i < 49) continue;
+    assert.throws(() => new JournalState().apply(flipped), JournalError, `byte ${i}`);
+  }
+});
+
+Deno.test("a journal that was cut, reordered or replaced is named", async () => {
+  const vault = await TestVault.create();
+  for (let i = 0; i < 4; i++) await vault.commit();
+  const [found, device, one, two, three] = vault.events;
+  const client = replay([found, device, one]);
+  assert.throws(() => client.apply(three), { fault: "cut", message: /event 4 is missing/ });
+  assert.throws(() => client.apply(one), { fault: "cut", message: /event 4 is expected/ });
+  client.apply(two);
+  client.apply(three);
+  assert.throws(() => replay([found, one, device]), { fault: "cut" });
+
+  const shorter = replay([found, device, one]);
+  assert.throws(() => shorter.checkPoint(client.newest), { fault: "cut", message: /ends at 3/ });
+  client.checkPoint(shorter.newest);
+});
+
+Deno.test("an event of another history does not follow", async () => {
+  const vault = await TestVault.create();
+  const statement = await vault.statement(vault.writer, EventKind.COMMIT, commitBody());
+  const { number } = vault.state.newest;
+  const other = encodeEvent(
+    { number: number + 1, previous: random(32), timeMs: vault.nowMs },
+    statement,
+  );
+  assertFault(vault, other, "chain", /does not follow event 2/);
+});
+
+Deno.test("a server that shows two histories is named by what a commit has seen", async () => {
+  const vault = await TestVault.create();
+  const second = makeDevice();
+  await vault.addDevice(second, Role.WRITER);
+  // The server hides one commit from the second device, and shows it another one instead.
+  const shown = replay(vault.events);
+  const twin = { ...vault, state: shown } as TestVault;
+  const twinStatement = await vault.statement(vault.writer, EventKind.COMMIT, commitBody());
+  shown.apply(TestVault.prototype.place.call(twin, twinStatement));
+  await vault.commit(vault.writer);
+
+  const statement = await vault.statement(second, EventKind.COMMIT, commitBody(), shown.newest);
+  assertFault(vault, vault.place(statement), "seen", /two histories/);
+
+  const ahead = { number: 99, hash: random(32) };
+  const later = await vault.statement(second, EventKind.COMMIT, commitBody(), ahead);
+  assertFault(vault, vault.place(later), "cut", /event 99 was seen/);
+});
+
+Deno.test("a statement cannot be put into a journal twice", async () => {
+  const vault = await TestVault.create();
+  const root = await vault.commit();
+  const forget = await vault.statement(vault.owner, EventKind.FORGET, encodeRoots([root]));
+  vault.apply(forget);
+  await vault.add(vault.owner, EventKind.UNFORGET, encodeRoots([root]));
+  assertFault(vault, vault.place(forget), "stale", /its own event/);
+});
+
+Deno.test("a statement that has seen only what is long past is refused", async () => {
+  const vault = await TestVault.create();
+  const old = vault.state.newest;
+  const early = await vault.statement(
+    vault.owner,
+    EventKind.POLICY,
+    encodePolicy(policyOf({})),
+    old,
+  );
+  for (let i = 0; i < 4096; i++) await vault.commit();
+  assertFault(vault, vault.place(early), "stale", /too long ago/);
+});
+
+Deno.test("roles: what each kind of event needs", async () => {
+  const vault = await TestVault.create();
+  const reader = makeDevice();
+  await vault.addDevice(reader, Role.READER);
+  const root = await vault.commit();
+  const ownerOnly: [EventKind, Uint8Array][] = [
+    [
+      EventKind.DEVICE,
+      encodeDevice({ role: Role.OWNER, keys: makeDevice().keys, sealedName: setLabel }),
+    ],
+    [EventKind.REVOKE, encodeRevoke(vault.owner.id)],
+    [
+      EventKind.KEYS,
+      encodeKeys({
+        epoch: 2,
+        readKey: { rsa: random(422), kem: random(1184) },
+        secretCheck: random(16),
+      }),
+    ],
+    [EventKind.SLOT, encodeSlot({ recipient: reader.id, epoch: 1, sealed: random(9) })],
+    [EventKind.FORGET, encodeRoots([root])],
+    [EventKind.UNFORGET, encodeRoots([root])],
+    [EventKind.POLICY, encodePolicy(policyOf({ last: 1 }))],
+    [
+      EventKind.RECOVERY,
+      encodeRecoveryKeys({ x25519: random(32), kem: random(1184), ed25519: random(32) }),
+    ],
+  ];
+  for (const [kind, body] of ownerOnly) {
+    for (const signer of [vault.writer, reader]) {
+      assertFault(vault, vault.place(await vault.statement(signer, kind, body)), "refused");
+    }
+    const byRecovery = vault.place(await vault.statement(vault.recovery, kind, body));
+    if (kind === EventKind.DEVICE || kind === EventKind.SLOT) vault.state.check(byRecovery);
+    else assertFault(vault, byRecovery, "refused");
+  }
+  const commit = await vault.statement(vault.recovery, EventKind.COMMIT, commitBody());
+  assertFault(vault, vault.place(commit), "refused");
+  const stranger = await vault.statement(makeDevice(), EventKind.COMMIT, commitBody());
+  assertFault(vault, vault.place(stranger), "refused", /nobody knows/);
+});
+
+Deno.test("a device's role is its own: another key's signature is wrong", async () => {
+  const vault = await TestVault.create();
+  const forger = { ...vault.writer, id: vault.owner.id };
+  const policy = encodePolicy(policyOf({ last: 1 }));
+  const event = vault.place(await vault.statement(forger, EventKind.POLICY, policy));
+  assertFault(vault, event, "signature");
+});
+
+Deno.test("a revoked device signs nothing more and is never added again", async () => {
+  const vault = await TestVault.create();
+  const early = await vault.statement(vault.writer, EventKind.COMMIT, commitBody());
+  await vault.add(vault.owner, EventKind.REVOKE, encodeRevoke(vault.writer.id));
+  assertFault(vault, vault.place(early), "refused", /revoked/);
+  const again = encodeDevice({
+    role: Role.WRITER,
+    keys: vault.writer.keys,
+    sealedName: new Uint8Array(0),
+  });
+  const event = vault.place(await vault.statement(vault.owner, EventKind.DEVICE, again));
+  assertFault(vault, event, "impossible", /added before/);
+});
+
+Deno.test("a device may revoke itself, but the last owner may not go", async () => {
+  const vault = await TestVault.create();
+  const last = encodeRevoke(vault.owner.id);
+  assertFault(
+    vault,
+    vault.place(await vault.statement(vault.owner, EventKind.REVOKE, last)),
+    "impossible",
+    /last owner/,
+  );
+  await vault.add(vault.writer, EventKind.REVOKE, encodeRevoke(vault.writer.id));
+  assert.ok(vault.state.device(vault.writer.id)!.revoked);
+});
+
+Deno.test("an invite adds one device, with its role, until it expires", async () => {
+  const vault = await TestVault.create();
+  const { grant, signer } = vault.invite(Role.WRITER, vault.nowMs + DAY_MS);
+  const joining = makeDevice();
+  const fields = { keys: joining.keys, sealedName: random(20), grant };
+  const promoted = encodeDevice({ ...fields, role: Role.OWNER });
+  assertFault(
+    vault,
+    vault.place(await vault.statement(signer, EventKind.DEVICE, promoted)),
+    "signature",
+    /invite/,
+  );
+  const body = encodeDevice({ ...fields, role: Role.WRITER });
+  const byOther = await vault.statement({ ...makeDevice(), id: signer.id }, EventKind.DEVICE, body);
+  assertFault(vault, vault.place(byOther), "signature");
+
+  const statement = await vault.statement(signer, EventKind.DEVICE, body);
+  const late = encodeEvent({
+    number: vault.state.newest.number + 1,
+    previous: vault.state.newest.hash,
+    timeMs: grant.expiresMs + 1,
+  }, statement);
+  assertFault(vault, late, "refused", /expired/);
+
+  vault.apply(statement);
+  await vault.commit(joining);
+  const second = encodeDevice({ ...fields, keys: makeDevice().keys, role: Role.WRITER });
+  assertFault(
+    vault,
+    vault.place(await vault.statement(signer, EventKind.DEVICE, second)),
+    "refused",
+    /used before/,
+  );
+});
+
+Deno.test("an invite of a device that is no owner, or no longer, is worth nothing", async () => {
+  const vault = await TestVault.create();
+  const secondOwner = makeDevice();
+  await vault.addDevice(secondOwner, Role.OWNER);
+  const { grant, signer } = vault.invite(Role.WRITER, vault.nowMs + DAY_MS);
+  const fields = { keys: makeDevice().keys, sealedName: random(20), role: Role.WRITER };
+  const forged = encodeDevice({ ...fields, grant: { ...grant, owner: vault.writer.id } });
+  assertFault(
+    vault,
+    vault.place(await vault.statement(signer, EventKind.DEVICE, forged)),
+    "refused",
+    /not from an owner/,
+  );
+  await vault.add(secondOwner, EventKind.REVOKE, encodeRevoke(vault.owner.id));
+  const body = encodeDevice({ ...fields, grant });
+  assertFault(
+    vault,
+    vault.place(await vault.statement(signer, EventKind.DEVICE, body)),
+    "refused",
+    /not from an owner/,
+  );
+});
+
+Deno.test("recovery enrols an owner; a new recovery code ends the old one", async () => {
+  const vault = await TestVault.create();
+  const saved = makeDevice();
+  await vault.addDevice(saved, Role.OWNER, vault.recovery);
+  const keys = { x25519: random(32), kem: random(1184), ed25519: random(32) };
+  await vault.add(saved, EventKind.RECOVERY, encodeRecoveryKeys(keys));
+  const body = encodeDevice({ role: Role.OWNER, keys: makeDevice().keys, sealedName: random(3) });
+  const event = vault.place(await vault.statement(vault.recovery, EventKind.DEVICE, body));
+  assertFault(vault, event, "refused", /nobody knows/);
+});
+
+Deno.test("a drop must follow from a forget whose hold has passed", async () => {
+  const vault = await TestVault.create();
+  const [root, other] = [await vault.commit(), await vault.commit()];
+  const drop = vault.dropStatement(encodeRoots([root]));
+  assertFault(vault, vault.place(drop), "refused", /gives up/);
+  await vault.add(vault.owner, EventKind.FORGET, encodeRoots([root]));
+  const { holdUntilMs } = vault.state.snapshot(root)!;
+  vault.nowMs = holdUntilMs - 1;
+  assertFault(vault, vault.place(drop), "refused", /gives up/);
+  assert.deepEqual([...vault.state.droppable(vault.nowMs)], []);
+  vault.nowMs = holdUntilMs;
+  assert.deepEqual([...vault.state.droppable(vault.nowMs)], [root]);
+  assertFault(vault, vault.place(vault.dropStatement(encodeRoots([root, other]))), "refused");
+  vault.apply(drop);
+  assert.equal(vault.state.snapshot(root), undefined);
+  assertFault(vault, vault.place(drop), "impossible", /no such snapshot/);
+});
+
+Deno.test("a drop by the policy waits for the hold after snapshot and policy", async () => {
+  const vault = await TestVault.create();
+  const holdMs = 2 * DAY_MS;
+  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ last: 1, holdMs })));
+  vault.nowMs += 31 * DAY_MS; // the shorter hold works only once the longer one has passed
+  const [old, kept] = [await vault.commit(), await vault.commit()];
+  const elsewhere = await vault.commit(vault.writer, random(16));
+  assert.deepEqual([...vault.state.droppable(vault.nowMs)], []);
+  vault.nowMs += holdMs;
+  assert.deepEqual([...vault.state.droppable(vault.nowMs)], [old]);
+  for (const root of [kept, elsewhere]) {
+    assertFault(vault, vault.place(vault.dropStatement(encodeRoots([root]))), "refused");
+  }
+  vault.apply(vault.dropStatement(encodeRoots([old])));
+});
+
+Deno.test("a policy that shortens the hold does not shorten it at once", async () => {
+  const vault = await TestVault.create();
+  const root = await vault.commit();
+  const short = encodePolicy(policyOf({ holdMs: DAY_MS }));
+  await vault.add(vault.owner, EventKind.POLICY, short);
+  await vault.add(vault.owner, EventKind.POLICY, short);
+  await vault.add(vault.owner, EventKind.FORGET, encodeRoots([root]));
+  assert.ok(vault.state.snapshot(root)!.holdUntilMs >= vault.nowMs - 1000 + 30 * DAY_MS);
+});
+
+Deno.test("times never go back and a vault is founded once", async () => {
+  const vault = await TestVault.create();
+  const statement = await vault.statement(vault.writer, EventKind.COMMIT, commitBody());
+  vault.nowMs = vault.state.facts.timeMs - 1;
+  assertFault(vault, vault.place(statement), "impossible", /time/);
+  vault.nowMs += 1;
+  const found = encodeFound({
+    owner: vault.owner.keys,
+    recovery: { x25519: random(32), kem: random(1184), ed25519: random(32) },
+    readKey: { rsa: random(422), kem: random(1184) },
+    ...{ secretCheck: random(16), sealedName: random(4) },
+  });
+  const again = vault.place(await vault.statement(vault.owner, EventKind.FOUND, found));
+  assertFault(vault, again, "impossible", /there already/);
+  assert.throws(() => new JournalState().apply(vault.events[1]), { fault: "cut" });
+});
+
+Deno.test("JournalState.decode() rejects a damaged checkpoint", async () => {
+  const vault = await TestVault.create();
+  const checkpoint = vault.state.encode();
+  for (let i = 0; i < checkpoint.length; i += 97) {
+    const flipped = checkpoint.slice();
+    flipped[i] ^= 1;
+    assert.throws(() => JournalState.decode(flipped), /Cannot decode checkpoint/);
+  }
+});
