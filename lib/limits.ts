@@ -78,6 +78,8 @@ export const CLIENT_DEFAULTS = {
 export const VAULT = {
   recordBytesMax: 4 * MIB,
   linksMax: 8192,
+  /** Contents of a record before compression: with padding, header and tag they fit a record. */
+  plaintextBytesMax: 4 * MIB - 128 * KIB,
   /** One event as stored and sent. The largest is a slot with the keyring of a hundred epochs. */
   eventBytesMax: 256 * KIB,
   /** What an event says it has seen must be among the newest ones, whose hashes are kept. */

@@ -35,12 +35,10 @@ export type LoginKind = typeof LoginKind[keyof typeof LoginKind];
 export const RECOVERY_ROLE = 0;
 const ROLE_MAX = 3;
 
-/** Request HELLO. */
-export interface Hello {
-  kind: LoginKind;
-  /** Device id or locator, 16 bytes. */
-  id: Uint8Array;
-}
+/** Request HELLO. A device also names its vault, so that nobody can draw it into another one. */
+export type Hello =
+  | { kind: typeof LoginKind.DEVICE; id: Uint8Array; vaultId: Uint8Array }
+  | { kind: typeof LoginKind.RECOVERY; id: Uint8Array };
 
 /** Answer CHALLENGE. */
 export interface Challenge {
@@ -81,17 +79,19 @@ export interface Enrolment {
   statement: Uint8Array;
 }
 
-export function encodeHello({ kind, id }: Hello): Uint8Array<ArrayBuffer> {
-  return new ByteWriter(1 + LOGIN_ID_BYTES).u8(kind).bytes(exactly(id, LOGIN_ID_BYTES)).done();
+export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
+  const prefix = Uint8Array.of(hello.kind, ...exactly(hello.id, LOGIN_ID_BYTES));
+  if (hello.kind === LoginKind.RECOVERY) return prefix;
+  return concatBytes(prefix, exactly(hello.vaultId, VAULT_ID_BYTES));
 }
 
 export function decodeHello(bytes: Uint8Array): Hello {
   return decodeAll(bytes, (reader) => {
     const kind = reader.u8();
-    if (kind !== LoginKind.DEVICE && kind !== LoginKind.RECOVERY) {
-      throw new RangeError(`unknown kind ${kind}`);
-    }
-    return { kind, id: reader.bytes(LOGIN_ID_BYTES) };
+    const id = reader.bytes(LOGIN_ID_BYTES);
+    if (kind === LoginKind.RECOVERY) return { kind, id };
+    if (kind !== LoginKind.DEVICE) throw new RangeError(`unknown kind ${kind}`);
+    return { kind, id, vaultId: reader.bytes(VAULT_ID_BYTES) };
   });
 }
 

@@ -16,7 +16,12 @@ const MESSAGES = [
     encode: v4.encodeFrameHeader,
     decode: v4.decodeFrameHeader,
   }),
-  message("HELLO", {
+  message<login.Hello>("HELLO of a device", {
+    value: { kind: login.LoginKind.DEVICE, id: hash(1).subarray(0, 16), vaultId: hash(7) },
+    encode: login.encodeHello,
+    decode: login.decodeHello,
+  }),
+  message<login.Hello>("HELLO of a recovery code", {
     value: { kind: login.LoginKind.RECOVERY, id: hash(1).subarray(0, 16) },
     encode: login.encodeHello,
     decode: login.decodeHello,
