@@ -80,6 +80,13 @@ export const VAULT = {
   linksMax: 8192,
   /** Contents of a record before compression: with padding, header and tag they fit a record. */
   plaintextBytesMax: 4 * MIB - 128 * KIB,
+  /** Length of a path, and of a link's target, in UTF-16 units. */
+  pathUnitsMax: 32 * KIB,
+  /** Extents in an entry itself; a file with more has list records. */
+  entryExtentsMax: 1000,
+  entryListsMax: 4000,
+  /** Levels of index records over the segments of one snapshot. */
+  indexLevelsMax: 8,
   /** One event as stored and sent. The largest is a slot with the keyring of a hundred epochs. */
   eventBytesMax: 256 * KIB,
   /** What an event says it has seen must be among the newest ones, whose hashes are kept. */
@@ -125,4 +132,60 @@ export const WIRE = {
   windowBytes: 48 * MIB,
   /** Answers of one connection that wait for a slow reader; past it no request is read. */
   answerQueueBytesMax: 1 * MIB,
+} as const;
+
+/** Files of a profile that are read whole; the state of a journal with a million snapshots fits. */
+export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
+
+/** A client's connections to its vault (docs/protocol_v4.md). */
+export const VAULT_CLIENT = {
+  /** Longest silence of a server that owes an answer. */
+  answerMs: 120 * SECOND,
+  /** The same while a commit is checked: the server follows every link of the snapshot. */
+  commitMs: 1800 * SECOND,
+  /** Unacknowledged PUTs of a connection; above the size of a pack, or every pack would wait. */
+  windowBytes: 32 * MIB,
+  /** Pauses before a lost connection is made again; then it is given up. */
+  reconnectMs: [0, 500, 1000, 2000, 4000, 8000, 15_000, 30_000],
+  /** Pauses before a request is repeated that the server was too busy for. */
+  busyMs: [500, 1000, 2000, 4000, 8000],
+  /** Times that a statement is signed again because the journal has gone on. */
+  staleMax: 8,
+  /** How often a connection looks at its clock. */
+  tickMs: 1000,
+} as const;
+
+/** Bounds of the server's store (docs/store.md). */
+export const STORE = {
+  /** A pack is finished when it has this size, or this many records, whichever comes first. */
+  packBytes: 16 * MIB,
+  packRecordsMax: 65_536,
+  /** Or when nothing came for this long, or it is this old. */
+  packQuietMs: 1 * SECOND,
+  packAgeMsMax: 5 * SECOND,
+  /** No pack file is larger: the target, one more record, and the trailer. */
+  packFileBytesMax: 32 * MIB,
+  /** Small pieces that wait for the disk are written together up to this size. */
+  joinedWriteBytes: 256 * KIB,
+  /** Neighbouring records are read together up to this size. */
+  joinedReadBytes: 1 * MIB,
+  /** And across a gap of at most this size. */
+  readGapBytesMax: 4 * KIB,
+  /** How deep records may link records below a root: index levels, segment, list. */
+  linkDepthMax: 16,
+  /** Incomplete records that one walk remembers; past it the walk ends with what it has found. */
+  walkedIncompleteMax: 65_536,
+  /** Records found complete that are written down together. */
+  provenBatchMax: 4096,
+  /** Frames and reads that are in memory at one time, of all connections. */
+  bufferBytesMax: 512 * MIB,
+  /** A backup session ends when it was not used for this long. */
+  sessionMs: 6 * 60 * 60 * SECOND,
+  sessionsPerVaultMax: 64,
+  /** How long it is remembered that a session was fenced, or what an invite was used for. */
+  rememberedMs: 30 * DAY,
+  /** Events after which the journal's state is stored anew. */
+  checkpointEvents: 256,
+  /** A vault that nobody uses is closed after this long. */
+  vaultIdleMs: 60 * SECOND,
 } as const;

@@ -350,6 +350,18 @@ Deno.test("a drop by the policy waits for the hold after snapshot and policy", a
   vault.apply(vault.dropStatement(encodeRoots([old])));
 });
 
+Deno.test("a new policy drops nothing before it has been in force for a hold", async () => {
+  const vault = await TestVault.create();
+  const [old, _kept] = [await vault.commit(), await vault.commit()];
+  vault.nowMs += 100 * DAY_MS;
+  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ last: 1 })));
+  const { policySinceMs } = vault.state.facts;
+  vault.nowMs = policySinceMs + 30 * DAY_MS - 1;
+  assertFault(vault, vault.place(vault.dropStatement(encodeRoots([old]))), "refused");
+  vault.nowMs = policySinceMs + 30 * DAY_MS;
+  assert.deepEqual([...vault.state.droppable(vault.nowMs)], [old]);
+});
+
 Deno.test("a policy that shortens the hold does not shorten it at once", async () => {
   const vault = await TestVault.create();
   const root = await vault.commit();

@@ -5,6 +5,7 @@ import { ProtocolError, RefusedError, UnreachableError } from "../lib/errors.ts"
 import { ALPN } from "../lib/protocol_v4.ts";
 import { openServerKey, readPin, type ServerKey } from "../lib/server/certificate.ts";
 import { connectPinned, fetchCertificate, pinnedName, readCertificate } from "../lib/tls.ts";
+import { withFolder } from "./folder.ts";
 
 const connectMs = 5000;
 
@@ -146,13 +147,4 @@ async function readText(conn: Deno.Conn): Promise<string> {
   const buffer = new Uint8Array(100);
   const count = await conn.read(buffer);
   return new TextDecoder().decode(buffer.subarray(0, count ?? 0));
-}
-
-async function withFolder(test: (folder: string) => Promise<void>): Promise<void> {
-  const folder = Deno.makeTempDirSync();
-  try {
-    await test(folder);
-  } finally {
-    Deno.removeSync(folder, { recursive: true });
-  }
 }

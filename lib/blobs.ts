@@ -1,0 +1,196 @@
+/**
+ * Blobs: immutable byte strings under names, the one thing that packs need of a disk (docs/architecture.md, "Blobs").
+ * The interface and its default, a folder. What every implementation must do is in `tests/blobs_suite.ts`.
+ */
+import { dirname, join } from "node:path";
+import { removeIfThere, syncDirectory, writeAll } from "./durable.ts";
+
+const FOLDER_MODE = 0o700;
+const FILE_MODE = 0o600;
+const TEMPORARY_SUFFIX = ".tmp";
+
+/** A blob that is there. */
+export interface BlobInfo {
+  name: string;
+  /** Bytes. */
+  size: number;
+}
+
+/** A blob that is being put, a piece after another. It is not there before it is finished. */
+export interface BlobWriter {
+  /** Appends. Calls must not overlap; the bytes may be changed once the promise has settled. */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Makes the blob be there, whole and durably. It replaces one of the same name. */
+  finish(): Promise<void>;
+  /** Gives up: nothing stays. */
+  abort(): Promise<void>;
+}
+
+/**
+ * Names are `<folder>/<name>`, both of lower-case letters, digits and `-`. Failures of the system come as they are;
+ * that something is not there is an answer, not an error.
+ */
+export interface BlobStore {
+  /** Begins to put a blob. */
+  create(name: string): Promise<BlobWriter>;
+  /** Fills the target from `offset` on. Returns how many bytes there were; undefined without the blob. */
+  read(name: string, offset: number, target: Uint8Array): Promise<number | undefined>;
+  /** Size in bytes; undefined without the blob. */
+  size(name: string): Promise<number | undefined>;
+  /** Blobs of a folder, in any order; what changes meanwhile may be in it or not. */
+  list(folder: string): AsyncIterable<BlobInfo>;
+  /** Folders that hold blobs, or held some. */
+  listFolders(): AsyncIterable<string>;
+  /** Removes blobs that were never finished. To be called while nobody puts any. */
+  sweep(): Promise<void>;
+  /** Durably. That it is not there is as good. */
+  delete(name: string): Promise<void>;
+}
+
+/** Blobs as files: written under a temporary name, flushed, renamed, and the folder flushed. */
+export class FolderBlobs implements BlobStore {
+  readonly #path: string;
+
+  private constructor(path: string) {
+    this.#path = path;
+  }
+
+  static async open(path: string): Promise<FolderBlobs> {
+    await makeFolder(path);
+    return new FolderBlobs(path);
+  }
+
+  async create(name: string): Promise<BlobWriter> {
+    const path = this.#pathOf(name);
+    await makeFolder(dirname(path));
+    return await FileBlobWriter.create(path);
+  }
+
+  async read(name: string, offset: number, target: Uint8Array): Promise<number | undefined> {
+    const path = this.#pathOf(name);
+    const opened = await ifThere(Deno.open(path, { read: true }));
+    if (opened === undefined) return undefined;
+    using file = opened;
+    if (offset > 0) await file.seek(offset, Deno.SeekMode.Start);
+    let filled = 0;
+    while (filled < target.length) {
+      const count = await file.read(target.subarray(filled));
+      if (count === null) break;
+      filled += count;
+    }
+    return filled;
+  }
+
+  async size(name: string): Promise<number | undefined> {
+    return (await ifThere(Deno.stat(this.#pathOf(name))))?.size;
+  }
+
+  async *list(folder: string): AsyncGenerator<BlobInfo> {
+    const path = join(this.#path, checkPart(folder));
+    if (await ifThere(Deno.stat(path)) === undefined) return;
+    for await (const entry of Deno.readDir(path)) {
+      if (!entry.isFile || !isPart(entry.name)) continue;
+      const info = await ifThere(Deno.stat(join(path, entry.name)));
+      if (info !== undefined) yield { name: `${folder}/${entry.name}`, size: info.size };
+    }
+  }
+
+  async *listFolders(): AsyncGenerator<string> {
+    for await (const entry of Deno.readDir(this.#path)) {
+      if (entry.isDirectory && isPart(entry.name)) yield entry.name;
+    }
+  }
+
+  async sweep(): Promise<void> {
+    for await (const folder of this.listFolders()) {
+      for await (const entry of Deno.readDir(join(this.#path, folder))) {
+        if (!entry.isFile || !entry.name.endsWith(TEMPORARY_SUFFIX)) continue;
+        await removeIfThere(join(this.#path, folder, entry.name));
+      }
+    }
+  }
+
+  async delete(name: string): Promise<void> {
+    const path = this.#pathOf(name);
+    await removeIfThere(path);
+    if (await ifThere(Deno.stat(dirname(path))) !== undefined) await syncDirectory(dirname(path));
+  }
+
+  #pathOf(name: string): string {
+    const parts = name.split("/");
+    if (parts.length !== 2) throw new RangeError(`No blob can have the name "${name}"`);
+    return join(this.#path, ...parts.map(checkPart));
+  }
+}
+
+class FileBlobWriter implements BlobWriter {
+  readonly #path: string;
+  readonly #temporary: string;
+  readonly #file: Deno.FsFile;
+
+  private constructor(path: string, temporary: string, file: Deno.FsFile) {
+    this.#path = path;
+    this.#temporary = temporary;
+    this.#file = file;
+  }
+
+  static async create(path: string): Promise<FileBlobWriter> {
+    const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}${TEMPORARY_SUFFIX}`;
+    const options = { write: true, createNew: true, mode: FILE_MODE };
+    return new FileBlobWriter(path, temporary, await Deno.open(temporary, options));
+  }
+
+  write(bytes: Uint8Array): Promise<void> {
+    return writeAll(this.#file, bytes);
+  }
+
+  async finish(): Promise<void> {
+    try {
+      await this.#file.sync();
+      this.#file.close();
+      await Deno.rename(this.#temporary, this.#path);
+    } catch (error) {
+      await this.abort();
+      throw error;
+    }
+    await syncDirectory(dirname(this.#path));
+  }
+
+  async abort(): Promise<void> {
+    try {
+      this.#file.close();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.BadResource)) throw error; // closed already
+    }
+    await removeIfThere(this.#temporary);
+  }
+}
+
+/** Makes a folder below one that is there, durably. */
+async function makeFolder(path: string): Promise<void> {
+  try {
+    await Deno.mkdir(path, { mode: FOLDER_MODE });
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return;
+    throw error;
+  }
+  await syncDirectory(dirname(path));
+}
+
+function checkPart(part: string): string {
+  if (!isPart(part)) throw new RangeError(`No blob can have the name "${part}"`);
+  return part;
+}
+
+function isPart(part: string): boolean {
+  return /^[0-9a-z-]{1,128}$/.test(part);
+}
+
+async function ifThere<T>(promise: Promise<T>): Promise<T | undefined> {
+  try {
+    return await promise;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
+}

@@ -1,0 +1,246 @@
+/**
+ * The tables `packs` and `records` (`db_schema.ts`): where each record of each vault is. Every statement names the
+ * vault. One transaction for a pack, never one for a row.
+ */
+import type { RecordType } from "./record.ts";
+import type { Sqlite, SqlRow } from "./sqlite.ts";
+
+/** Look-ups in one turn of the event loop: about 10 ms. */
+const LOOKUPS_PER_TURN = 1024;
+
+export const PackState = { GONE: 0, PRESENT: 1, UNINDEXED: 2 } as const;
+export type PackState = typeof PackState[keyof typeof PackState];
+
+/** A row of `packs`. */
+export interface PackRow {
+  number: number;
+  name: string;
+  bytes: number;
+  state: PackState;
+}
+
+/** Where a record is in its pack. */
+export interface PackEntry {
+  /** 32 bytes. */
+  id: Uint8Array;
+  type: RecordType;
+  /** Of the record itself, in bytes. */
+  offset: number;
+  size: number;
+}
+
+/** A row of `records`. */
+export interface RecordRow {
+  number: number;
+  type: RecordType;
+  pack: number;
+  offset: number;
+  size: number;
+  damaged: boolean;
+  /** Generation of the vault, or 0. */
+  complete: number;
+  isCondemned: boolean;
+}
+
+const FIND_RECORD =
+  `SELECT number, type, pack, offset, size, damaged, complete, condemned FROM records
+   WHERE vault = ? AND id = ?`;
+
+export class RecordDatabase {
+  readonly #sql: Sqlite;
+
+  constructor(sql: Sqlite) {
+    this.#sql = sql;
+  }
+
+  async findRecord(vault: number, id: Uint8Array): Promise<RecordRow | undefined> {
+    const row = this.#sql.get(FIND_RECORD, vault, id);
+    return row && decodeRecordRow(row);
+  }
+
+  /** The rows of many ids, in the order of the ids. */
+  async findRecords(vault: number, ids: Uint8Array[]): Promise<(RecordRow | undefined)[]> {
+    const rows: (RecordRow | undefined)[] = [];
+    for (const id of ids) {
+      if (rows.length > 0 && rows.length % LOOKUPS_PER_TURN === 0) await nextTurn();
+      const row = this.#sql.get(FIND_RECORD, vault, id);
+      rows.push(row && decodeRecordRow(row));
+    }
+    return rows;
+  }
+
+  /**
+   * Indexes a pack and its records in one transaction. A record that is there and undamaged in another pack stays
+   * there; a damaged one is healed, and a condemned one lifted.
+   */
+  async addPack(
+    vault: number,
+    { name, bytes, entries }: { name: string; bytes: number; entries: PackEntry[] },
+  ): Promise<void> {
+    this.#sql.transaction(() => {
+      this.#sql.run(
+        `INSERT INTO packs (vault, name, bytes, state) VALUES (?, ?, ?, ${PackState.PRESENT})
+         ON CONFLICT (vault, name) DO UPDATE SET bytes = excluded.bytes, state = excluded.state`,
+        vault,
+        name,
+        bytes,
+      );
+      const pack = this.#sql.number(
+        "SELECT number AS n FROM packs WHERE vault = ? AND name = ?",
+        vault,
+        name,
+      );
+      for (const entry of entries) this.#addRecord(vault, pack, entry);
+    });
+  }
+
+  /** Notes a pack whose contents are to be indexed later, in the order of the names. */
+  async addUnindexedPack(
+    vault: number,
+    { name, bytes }: { name: string; bytes: number },
+  ): Promise<void> {
+    this.#sql.run(
+      `INSERT INTO packs (vault, name, bytes, state) VALUES (?, ?, ?, ${PackState.UNINDEXED})
+       ON CONFLICT DO NOTHING`,
+      vault,
+      name,
+      bytes,
+    );
+  }
+
+  /** The youngest pack that is to be indexed. */
+  async findUnindexedPack(vault: number): Promise<PackRow | undefined> {
+    const row = this.#sql.get(
+      `SELECT number, name, bytes, state FROM packs
+       WHERE vault = ? AND state = ${PackState.UNINDEXED} ORDER BY name DESC LIMIT 1`,
+      vault,
+    );
+    return row as PackRow | undefined;
+  }
+
+  async findPack(vault: number, name: string): Promise<PackRow | undefined> {
+    const row = this.#sql.get(
+      "SELECT number, name, bytes, state FROM packs WHERE vault = ? AND name = ?",
+      vault,
+      name,
+    );
+    return row as PackRow | undefined;
+  }
+
+  async findPackName(vault: number, pack: number): Promise<string | undefined> {
+    return this.#sql.get("SELECT name FROM packs WHERE vault = ? AND number = ?", vault, pack)
+      ?.name as string | undefined;
+  }
+
+  /** Packs that are there by their rows. The database must not be changed meanwhile. */
+  async *listPacks(vault: number): AsyncGenerator<PackRow> {
+    const rows = this.#sql.iterate(
+      `SELECT number, name, bytes, state FROM packs
+       WHERE vault = ? AND state <> ${PackState.GONE}`,
+      vault,
+    );
+    for (const row of rows) yield row as unknown as PackRow;
+  }
+
+  /** The file of a pack is gone, or ends before `bytes`: what lay there is damaged. */
+  async markPackCut(vault: number, pack: number, bytes: number): Promise<void> {
+    this.#sql.transaction(() => {
+      this.#sql.run(
+        "UPDATE packs SET bytes = ?, state = ? WHERE number = ?",
+        bytes,
+        bytes === 0 ? PackState.GONE : PackState.PRESENT,
+        pack,
+      );
+      this.#sql.run(
+        "UPDATE records SET damaged = 1 WHERE vault = ? AND pack = ? AND offset + size > ?",
+        vault,
+        pack,
+        bytes,
+      );
+      this.#startGeneration(vault);
+    });
+  }
+
+  /** Records whose bytes are wrong. Nothing that reaches them is complete any more. */
+  async markDamaged(vault: number, numbers: number[]): Promise<void> {
+    this.#sql.transaction(() => {
+      for (const number of numbers) {
+        this.#sql.run(
+          "UPDATE records SET damaged = 1 WHERE vault = ? AND number = ?",
+          vault,
+          number,
+        );
+      }
+      this.#startGeneration(vault);
+    });
+  }
+
+  /** Records below which all was found in this generation of the vault. */
+  async markComplete(vault: number, numbers: number[], generation: number): Promise<void> {
+    this.#sql.transaction(() => {
+      for (const number of numbers) {
+        this.#sql.run(
+          "UPDATE records SET complete = ? WHERE vault = ? AND number = ?",
+          generation,
+          vault,
+          number,
+        );
+      }
+    });
+  }
+
+  /** Takes records back from collection. */
+  async liftCondemned(vault: number, numbers: number[]): Promise<void> {
+    this.#sql.transaction(() => {
+      for (const number of numbers) {
+        this.#sql.run(
+          "UPDATE records SET condemned = NULL WHERE vault = ? AND number = ?",
+          vault,
+          number,
+        );
+      }
+    });
+  }
+
+  async findGeneration(vault: number): Promise<number> {
+    return this.#sql.number("SELECT generation AS n FROM vaults WHERE number = ?", vault);
+  }
+
+  #addRecord(vault: number, pack: number, { id, type, offset, size }: PackEntry): void {
+    this.#sql.run(
+      `INSERT INTO records (vault, id, type, pack, offset, size, damaged, complete, condemned)
+       VALUES (?, ?, ?, ?, ?, ?, 0, 0, NULL)
+       ON CONFLICT (vault, id) DO UPDATE SET pack = excluded.pack, offset = excluded.offset,
+         size = excluded.size, type = excluded.type, damaged = 0, complete = 0, condemned = NULL
+       WHERE damaged = 1 OR condemned IS NOT NULL`,
+      vault,
+      id,
+      type,
+      pack,
+      offset,
+      size,
+    );
+  }
+
+  #startGeneration(vault: number): void {
+    this.#sql.run("UPDATE vaults SET generation = generation + 1 WHERE number = ?", vault);
+  }
+}
+
+function decodeRecordRow(row: SqlRow): RecordRow {
+  return {
+    number: row.number as number,
+    type: row.type as RecordType,
+    pack: row.pack as number,
+    offset: row.offset as number,
+    size: row.size as number,
+    damaged: row.damaged === 1,
+    complete: row.complete as number,
+    isCondemned: row.condemned !== null,
+  };
+}
+
+/** Lets others have the thread. */
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 0));
+}

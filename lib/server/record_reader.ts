@@ -1,0 +1,135 @@
+/**
+ * Reads records of one vault by id (docs/store.md, "Damage"): in storage order, neighbours together, the next read on
+ * its way while the last one is used. Every record is checked against its id.
+ */
+import type { BlobStore } from "../blobs.ts";
+import { equalBytes } from "../bytes.ts";
+import type { RecordDatabase, RecordRow } from "../db_records.ts";
+import { STORE } from "../limits.ts";
+import type { Log } from "../log.ts";
+import { recordId } from "../record.ts";
+import { packBlobName } from "./pack_reader.ts";
+
+export interface RecordReaderOptions {
+  vault: { number: number; id: Uint8Array };
+  blobs: BlobStore;
+  records: RecordDatabase;
+  log: Log;
+}
+
+/** What became of one id. */
+export type ReadRecord =
+  | { index: number; state: "found"; bytes: Uint8Array }
+  | { index: number; state: "missing" | "damaged" };
+
+interface Wanted {
+  /** Place in the list of ids. */
+  index: number;
+  id: Uint8Array;
+  row: RecordRow;
+}
+
+/** Neighbours in one pack, read with one call. */
+interface Run {
+  pack: number;
+  start: number;
+  end: number;
+  wanted: Wanted[];
+}
+
+export class RecordReader {
+  readonly #options: RecordReaderOptions;
+
+  constructor(options: RecordReaderOptions) {
+    this.#options = options;
+  }
+
+  /** Reads one record by its row. Undefined if it is damaged, which is then noted. */
+  async read(id: Uint8Array, row: RecordRow): Promise<Uint8Array | undefined> {
+    const run = { pack: row.pack, start: row.offset, end: row.offset + row.size };
+    const wanted = [{ index: 0, id, row }];
+    for (const read of await this.#readRun({ ...run, wanted }, new Uint8Array(row.size))) {
+      if (read.state === "found") return read.bytes;
+    }
+    return undefined;
+  }
+
+  /**
+   * Reads many, each id once, in the order in which they lie on the disk. The bytes of a record are valid until
+   * the next one is asked for.
+   */
+  async *readAll(ids: Uint8Array[]): AsyncGenerator<ReadRecord> {
+    const { vault, records } = this.#options;
+    const rows = await records.findRecords(vault.number, ids);
+    const wanted: Wanted[] = [];
+    for (const [index, row] of rows.entries()) {
+      if (row === undefined) yield { index, state: "missing" };
+      else if (row.damaged) yield { index, state: "damaged" };
+      else wanted.push({ index, id: ids[index], row });
+    }
+    const buffers = [new GrowingBuffer(), new GrowingBuffer()];
+    let ahead: Promise<ReadRecord[]> | undefined;
+    for (const run of planRuns(wanted)) {
+      const reading = this.#readRun(run, buffers[0].take(run.end - run.start));
+      reading.catch(() => {}); // it is awaited one run later
+      buffers.reverse();
+      if (ahead) yield* await ahead;
+      ahead = reading;
+    }
+    if (ahead) yield* await ahead;
+  }
+
+  async #readRun(run: Run, target: Uint8Array): Promise<ReadRecord[]> {
+    const { vault, blobs, records, log } = this.#options;
+    const name = await records.findPackName(vault.number, run.pack);
+    const blobName = name && packBlobName({ vaultId: vault.id, name });
+    const count = blobName ? await blobs.read(blobName, run.start, target) ?? 0 : 0;
+    const damaged: number[] = [];
+    const reads = run.wanted.map(({ index, id, row }): ReadRecord => {
+      const offset = row.offset - run.start;
+      const bytes = target.subarray(offset, offset + row.size);
+      if (offset + row.size <= count && equalBytes(recordId(bytes), id)) {
+        return { index, state: "found", bytes };
+      }
+      damaged.push(row.number);
+      return { index, state: "damaged" };
+    });
+    if (damaged.length > 0) {
+      await records.markDamaged(vault.number, damaged);
+      log.warn("records damaged", { vault: vault.id.toHex(), pack: name, records: damaged.length });
+    }
+    return reads;
+  }
+}
+
+/** Orders what is wanted as it lies on the disk, and joins what is close together. */
+function* planRuns(wanted: Wanted[]): Generator<Run> {
+  wanted.sort((a, b) => a.row.pack - b.row.pack || a.row.offset - b.row.offset);
+  let run: Run | undefined;
+  for (const item of wanted) {
+    const { pack, offset, size } = item.row;
+    const end = offset + size;
+    const joins = run !== undefined && run.pack === pack &&
+      offset - run.end <= STORE.readGapBytesMax && end - run.start <= STORE.joinedReadBytes;
+    if (joins) {
+      run!.wanted.push(item);
+      run!.end = Math.max(run!.end, end);
+      continue;
+    }
+    if (run) yield run;
+    run = { pack, start: offset, end, wanted: [item] };
+  }
+  if (run) yield run;
+}
+
+/** A buffer that is used again and grows when it is too small: new memory is slow. */
+class GrowingBuffer {
+  #bytes = new Uint8Array(0);
+
+  take(size: number): Uint8Array {
+    if (this.#bytes.length < size) {
+      this.#bytes = new Uint8Array(Math.max(size, STORE.joinedReadBytes));
+    }
+    return this.#bytes.subarray(0, size);
+  }
+}

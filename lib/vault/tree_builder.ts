@@ -1,0 +1,130 @@
+/**
+ * Makes segments and index records of the entries of a snapshot (docs/format.md, "Segments"). Holds the
+ * open segment and one open index record for each level, however many entries there are.
+ */
+import { RecordType } from "../record.ts";
+import { encodeEntry, type Entry } from "./entry.ts";
+import { encodeIndexItem, type IndexItem, type Totals } from "./index_record.ts";
+import { keyedHash } from "./keyed_hash.ts";
+import { comparePaths } from "./path_order.ts";
+import { endsRun, INDEX_RUN, SEGMENT_RUN } from "./runs.ts";
+import type { RecordContent } from "./seal.ts";
+import type { Reference } from "./session.ts";
+import { TextRun } from "./text_run.ts";
+
+/** Seals and stores a record, or finds that it is there already; gives its reference. */
+export type Emit = (content: RecordContent) => Promise<Reference>;
+
+/** Where a snapshot's entries are. */
+export interface Tree {
+  /** A segment at level 0, an index record at higher ones. */
+  top: Reference;
+  level: number;
+  totals: Totals;
+}
+
+/** One level: 0 collects entries, each other one the records of the level below. */
+interface Level {
+  run: TextRun;
+  /** The open record's items: the first path and the sums. */
+  firstPath: string;
+  totals: Totals;
+  /** Records that were closed on this level. */
+  closed: number;
+  /** The newest item, which is the whole tree if it stays the only one. */
+  last?: IndexItem;
+}
+
+/** Takes entries in order and emits the records that hold them. */
+export class TreeBuilder {
+  readonly #pathTable: Uint32Array;
+  readonly #emit: Emit;
+  readonly #levels: Level[] = [];
+  readonly #encoder = new TextEncoder();
+  #lastPath: string | undefined;
+
+  /** @param pathTable from the write secret */
+  constructor({ pathTable, emit }: { pathTable: Uint32Array; emit: Emit }) {
+    this.#pathTable = pathTable;
+    this.#emit = emit;
+  }
+
+  /**
+   * Takes the next entry. Calls must not overlap.
+   *
+   * @throws {RangeError} if it is not behind the one before it in path order
+   */
+  async add(entry: Entry): Promise<void> {
+    if (this.#lastPath !== undefined && comparePaths(this.#lastPath, entry.path) >= 0) {
+      throw new RangeError("Entries are not in order");
+    }
+    this.#lastPath = entry.path;
+    const level = this.#level(0);
+    const references = (entry.extents?.length ?? 0) + (entry.lists?.length ?? 0);
+    if (!level.run.hasRoom(references)) await this.#close(0);
+    level.run.add((table) => encodeEntry(entry, table));
+    const isFile = entry.type === "file";
+    addItem(level, entry.path, { entries: 1, files: isFile ? 1 : 0, bytes: entry.size });
+    if (this.#ends(0, entry.path)) await this.#close(0);
+  }
+
+  /**
+   * Emits what is open.
+   *
+   * @throws {RangeError} if there was no entry
+   */
+  async finish(): Promise<Tree> {
+    if (this.#lastPath === undefined) throw new RangeError("A tree without entries");
+    for (let number = 0;; number++) {
+      const level = this.#level(number);
+      const { last } = level;
+      if (number > 0 && level.closed === 0 && level.run.items === 1 && last !== undefined) {
+        return { top: last.reference, level: number - 1, totals: last.totals };
+      }
+      if (level.run.items > 0) await this.#close(number);
+    }
+  }
+
+  /** Emits the open record of a level and enters it one level up. */
+  async #close(number: number): Promise<void> {
+    const level = this.#level(number);
+    const content = number === 0
+      ? level.run.take(RecordType.SEGMENT)
+      : level.run.take(RecordType.INDEX, { level: number });
+    const { firstPath: path, totals } = level;
+    level.totals = { entries: 0, files: 0, bytes: 0 };
+    level.closed++;
+    const item = { reference: await this.#emit(content), path, totals };
+    const above = this.#level(number + 1);
+    above.run.add((table) => {
+      table.add(item.reference);
+      return encodeIndexItem(item);
+    });
+    above.last = item;
+    addItem(above, path, totals);
+    if (this.#ends(number + 1, path)) await this.#close(number + 1);
+  }
+
+  #ends(number: number, path: string): boolean {
+    const { items, chars } = this.#level(number).run;
+    const hash = keyedHash(this.#pathTable, number, this.#encoder.encode(path));
+    return endsRun(number === 0 ? SEGMENT_RUN : INDEX_RUN, { items, chars, hash });
+  }
+
+  #level(number: number): Level {
+    const level = this.#levels[number];
+    if (level !== undefined) return level;
+    const totals = { entries: 0, files: 0, bytes: 0 };
+    return this.#levels[number] = { run: new TextRun(), firstPath: "", totals, closed: 0 };
+  }
+}
+
+function addItem(level: Level, path: string, { entries, files, bytes }: Totals): void {
+  if (level.run.items === 1) level.firstPath = path;
+  const { totals } = level;
+  level.totals = {
+    entries: totals.entries + entries,
+    files: totals.files + files,
+    bytes: totals.bytes + bytes,
+  };
+}

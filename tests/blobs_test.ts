@@ -1,0 +1,9 @@
+import { join } from "node:path";
+import { FolderBlobs } from "../lib/blobs.ts";
+import { testBlobStore } from "./blobs_suite.ts";
+import { withFolder } from "./folder.ts";
+
+testBlobStore("FolderBlobs", (test) =>
+  withFolder(async (folder) => {
+    await test(await FolderBlobs.open(join(folder, "packs")));
+  }));

@@ -1,0 +1,121 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { DamagedError } from "../../lib/errors.ts";
+import { VAULT } from "../../lib/limits.ts";
+import { encodeRecordHeader, recordId, RecordType } from "../../lib/record.ts";
+import { concatBytes } from "../../lib/bytes.ts";
+import { Codec, compress, decompress } from "../../lib/vault/compress.ts";
+import { padmeSize } from "../../lib/vault/padme.ts";
+import { openRecord, padContent, sealRecord, unpadContent } from "../../lib/vault/seal.ts";
+import { encryptAead, ZERO_NONCE } from "../../lib/vault/aead.ts";
+import { check, checkAsync } from "../property.ts";
+import { idOf, pseudoRandom } from "./fixture.ts";
+
+const recordKey = new Uint8Array(32).fill(9);
+
+Deno.test("padmeSize() keeps the sizes of the paper and never pads by more than 12 %", () => {
+  for (const [size, padded] of [[0, 0], [1, 1], [9, 10], [100, 104], [1000, 1024], [8000, 8192]]) {
+    assert.equal(padmeSize(size), padded);
+  }
+  check(fc.property(fc.nat({ max: 2 ** 30 }), (size) => {
+    const padded = padmeSize(size);
+    assert.ok(padded >= size && padded <= size * 1.12 + 1);
+    assert.equal(padmeSize(padded), padded);
+  }));
+});
+
+Deno.test("compress() decides by the contents and is undone by decompress()", () => {
+  check(
+    fc.property(fc.uint8Array({ maxLength: 2000 }), fc.nat({ max: 300_000 }), (bytes, zeros) => {
+      const content = concatBytes(bytes, new Uint8Array(zeros));
+      const compressed = compress(content);
+      assert.deepEqual(compress(content.slice()), compressed);
+      assert.deepEqual(new Uint8Array(decompress(compressed)), content);
+      if (compressed.codec === Codec.ZSTD) {
+        assert.ok(compressed.bytes.length <= content.length * 0.97);
+      } else assert.equal(compressed.bytes, content);
+    }),
+    50,
+  );
+});
+
+Deno.test("compress() leaves random bytes raw and takes text", () => {
+  assert.equal(compress(pseudoRandom(1 << 20, 1)).codec, Codec.RAW);
+  assert.equal(compress(new TextEncoder().encode("hello ".repeat(100))).codec, Codec.ZSTD);
+  assert.equal(compress(new Uint8Array(0)).codec, Codec.RAW);
+});
+
+Deno.test("decompress() stops at what a record can hold", () => {
+  const bomb = compress(new Uint8Array(VAULT.plaintextBytesMax + 1));
+  assert.equal(bomb.codec, Codec.ZSTD);
+  assert.throws(() => decompress(bomb), DamagedError);
+  assert.throws(() => decompress({ codec: Codec.ZSTD, bytes: Uint8Array.of(1, 2) }), DamagedError);
+});
+
+Deno.test("sealRecord() gives equal contents the same record, and openRecord() opens it", async () => {
+  const types = fc.constantFrom(RecordType.SEGMENT, RecordType.LIST, RecordType.INDEX);
+  const links = fc.array(fc.uint8Array({ minLength: 32, maxLength: 32 }), { maxLength: 3 });
+  await checkAsync(
+    fc.asyncProperty(types, links, fc.uint8Array(), async (type, links, plaintext) => {
+      const sealed = await sealRecord(recordKey, { type, links, plaintext });
+      assert.deepEqual(sealed.id, recordId(sealed.record));
+      const again = await sealRecord(recordKey, { type, links, plaintext: plaintext.slice() });
+      assert.deepEqual(again, sealed);
+      const opened = await openRecord(sealed.record, sealed);
+      assert.deepEqual({ ...opened, plaintext: new Uint8Array(opened.plaintext) }, {
+        ...{ type, links, plaintext },
+      });
+      const other = await sealRecord(idOf(1), { type, links, plaintext });
+      assert.notDeepEqual(other.id, sealed.id);
+      await assert.rejects(openRecord(sealed.record, { ...sealed, key: other.key }), DamagedError);
+    }),
+  );
+});
+
+Deno.test("the largest contents fit a record, with the most links too", async () => {
+  const plaintext = pseudoRandom(VAULT.plaintextBytesMax, 2);
+  const sealed = await sealRecord(recordKey, { type: RecordType.DATA, links: [], plaintext });
+  assert.ok(sealed.record.length <= VAULT.recordBytesMax);
+  const { plaintext: opened } = await openRecord(sealed.record, sealed);
+  assert.equal(Buffer.compare(opened, plaintext), 0);
+  assert.throws(() => padContent(new Uint8Array(VAULT.plaintextBytesMax + 1)), RangeError);
+});
+
+for (const [name, type] of Object.entries(RecordType)) {
+  if (type === RecordType.SESSION || type === RecordType.ROOT) continue; // have their own tests
+  Deno.test(`openRecord() rejects every flipped byte of a ${name} record`, async () => {
+    const links = type === RecordType.DATA ? [] : [idOf(1)];
+    const plaintext = new TextEncoder().encode("some contents");
+    const { record, id, key } = await sealRecord(recordKey, { type, links, plaintext });
+    for (let i = 0; i < record.length; i++) {
+      const flipped = record.slice();
+      flipped[i] ^= 1 << (i % 8);
+      await assert.rejects(openRecord(flipped, { id, key }), /other bytes/);
+      // Even if the id is taken from the false bytes.
+      await assert.rejects(openRecord(flipped, { id: recordId(flipped), key }), DamagedError);
+    }
+    for (let size = 0; size < record.length; size++) {
+      const cut = record.subarray(0, size);
+      await assert.rejects(openRecord(cut, { id: recordId(cut), key }), DamagedError);
+    }
+  });
+}
+
+Deno.test("openRecord() rejects contents that sealRecord() would not make", async () => {
+  const header = encodeRecordHeader({ type: RecordType.DATA, links: [] });
+  const right = padContent(new Uint8Array(300).fill(1));
+  const key = idOf(5);
+  const wrong: [RegExp, Uint8Array][] = [
+    [/codec/, Uint8Array.of(2, ...right.subarray(1))],
+    [/padding/, concatBytes(right, new Uint8Array(64))],
+    [/not zero/, Uint8Array.of(...right.subarray(0, -1), 1)],
+    [/cut short/, Uint8Array.of(0, 0xff, 0xff, 0xff, 0x7f)],
+    [/decompress/, Uint8Array.of(1, 4, 0, 0, 0, 1, 2, 3, 4, 0)],
+  ];
+  for (const [message, padded] of wrong) {
+    const fields = { nonce: ZERO_NONCE, covered: header, plaintext: padded };
+    const record = concatBytes(header, await encryptAead(key, fields));
+    await assert.rejects(openRecord(record, { id: recordId(record), key }), message);
+  }
+  assert.throws(() => unpadContent(new Uint8Array(0)), DamagedError);
+});
