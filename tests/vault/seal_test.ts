@@ -72,6 +72,15 @@ Deno.test("sealRecord() gives equal contents the same record, and openRecord() o
   );
 });
 
+Deno.test("no two contents share a key, also under equal headers", async () => {
+  const seal = (text: string) => {
+    const plaintext = new TextEncoder().encode(text);
+    return sealRecord(recordKey, { type: RecordType.DATA, links: [], plaintext });
+  };
+  const [a, b] = [await seal("contents a"), await seal("contents b")];
+  assert.notDeepEqual(a.key, b.key);
+});
+
 Deno.test("the largest contents fit a record, with the most links too", async () => {
   const plaintext = pseudoRandom(VAULT.plaintextBytesMax, 2);
   const sealed = await sealRecord(recordKey, { type: RecordType.DATA, links: [], plaintext });
