@@ -114,7 +114,3 @@ function addHole(parts: Part[], size: number): void {
   if (last !== undefined && "hole" in last) last.hole += size;
   else parts.push({ hole: size });
 }
-
-function isHole(part: Part | undefined): boolean {
-  return part !== undefined && "hole" in part;
-}

@@ -27,11 +27,11 @@ export class LargeFileReader implements FileRunReader {
   async read(files: FileToRead[], references: JobReferences): Promise<FileResult[]> {
     const results: FileResult[] = [];
     for (const file of files) {
-      const result = await readSteadily(file, {
+      const { read, ...rest } = await readSteadily(file, {
         open: () => new ContentReader(file.path, file),
         read: (reader, sizeMax) => this.#readOne(reader, { sizeMax, references }),
       });
-      results.push(result);
+      results.push({ extents: read?.extents ?? [], ...rest });
     }
     return results;
   }

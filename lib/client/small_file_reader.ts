@@ -52,12 +52,11 @@ export class SmallFileReader implements FileRunReader {
       if (!(error instanceof GrownError)) throw error;
       return (await this.#large.read([file], references))[0];
     }
-    const size = result.extents[0]?.[2] ?? 0;
-    if (size === 0) return result;
+    const [, start, size] = result.extents[0] ?? [];
+    if (start === undefined || size === undefined) return result;
     this.#bytesRead += size;
     this.#open.push(result.extents);
-    const start = this.#filled;
-    this.#filled += size;
+    this.#filled = start + size;
     const bytes = this.#buffer.subarray(start, this.#filled);
     const isEnd = endsRecord(this.#pathTable, { recordBytes: this.#filled, file: bytes });
     if (isEnd) await this.#close(references);
@@ -65,16 +64,18 @@ export class SmallFileReader implements FileRunReader {
   }
 
   /** Reads a file behind what the buffer holds, and leaves it to be taken in. */
-  #read(file: FileToRead, references: JobReferences): Promise<FileResult> {
-    return readSteadily(file, {
+  async #read(file: FileToRead, references: JobReferences): Promise<FileResult> {
+    const { read, ...rest } = await readSteadily(file, {
       open: () => new ContentReader(file.path, { isSparse: false }),
       read: async (reader, sizeMax) => {
         if (sizeMax >= SMALL_FILE_BYTES_MAX) throw new GrownError();
         if (overflowsRecord(this.#filled, sizeMax)) await this.#close(references);
         const size = reader.read(this.#buffer.subarray(this.#filled, this.#filled + sizeMax));
-        return { extents: size === 0 ? [] : [[0, this.#filled, size]], size };
+        return { start: this.#filled, size };
       },
     });
+    if (read === undefined || read.size === 0) return { extents: [], ...rest };
+    return { extents: [[0, read.start, read.size]], ...rest };
   }
 
   async #close(references: JobReferences): Promise<void> {

@@ -10,41 +10,47 @@ export interface OpenFile extends Disposable {
   stat(): Deno.FileInfo;
 }
 
-export interface SteadyReading<T extends OpenFile> {
+export interface SteadyReading<T extends OpenFile, R extends { size: number }> {
   open: () => T;
   /** Reads at most `sizeMax` bytes from the start; says how many there were. */
-  read: (
-    file: T,
-    sizeMax: number,
-  ) => Promise<{ extents: FileResult["extents"]; size: number }>;
+  read: (file: T, sizeMax: number) => Promise<R>;
 }
 
-export async function readSteadily<T extends OpenFile>(
+/** What was read, or why nothing was. */
+export interface SteadyResult<R> extends Pick<FileResult, "state" | "isTorn" | "fault"> {
+  read?: R;
+}
+
+export async function readSteadily<T extends OpenFile, R extends { size: number }>(
   expected: FileToRead,
-  { open, read }: SteadyReading<T>,
-): Promise<FileResult> {
+  { open, read }: SteadyReading<T, R>,
+): Promise<SteadyResult<R>> {
   try {
     using file = open();
     const first = await read(file, expected.size);
-    if (isSteady(file.stat(), { stamp: expected, size: first.size })) return first;
+    if (isSteady(file.stat(), { stamp: expected, size: first.size })) return { read: first };
   } catch (error) {
     return failure(error);
   }
   return await readAgain({ open, read });
 }
 
-async function readAgain<T extends OpenFile>(
-  { open, read }: SteadyReading<T>,
-): Promise<FileResult> {
+async function readAgain<T extends OpenFile, R extends { size: number }>(
+  { open, read }: SteadyReading<T, R>,
+): Promise<SteadyResult<R>> {
   try {
     using file = open();
     const info = file.stat();
-    if (!info.isFile) return { extents: [], fault: "it is no longer a file" };
+    if (!info.isFile) return { fault: "it is no longer a file" };
     const state = stateEntry(info);
-    const { extents, size } = await read(file, info.size);
-    const isTorn = !isSteady(file.stat(), { stamp: state, size });
+    const second = await read(file, info.size);
+    const isTorn = !isSteady(file.stat(), { stamp: state, size: second.size });
     // A torn file keeps the time from before it was read, so the next backup reads it again.
-    return { extents, state: { ...state, size }, ...(isTorn ? { isTorn } : {}) };
+    return {
+      read: second,
+      state: { ...state, size: second.size },
+      ...(isTorn ? { isTorn } : {}),
+    };
   } catch (error) {
     return failure(error);
   }
@@ -58,10 +64,10 @@ function isSteady(
 }
 
 /** Only errors of the file system are the file's; others are of the run. */
-function failure(error: unknown): FileResult {
+function failure(error: unknown): { fault: string } {
   const code = (error as { code?: unknown })?.code;
   const isOfFile = typeof code === "string" ||
     Object.values(Deno.errors).some((type) => error instanceof type);
   if (!isOfFile) throw error;
-  return { extents: [], fault: describeFileError(error) };
+  return { fault: describeFileError(error) };
 }
