@@ -1,8 +1,8 @@
 /** The client: makes backups and sends files. `client --help` tells the rest. */
-import { findTransferInfo, SEND_COMMAND } from "./lib/client/send.ts";
-import { runProgram } from "./lib/program.ts";
+import { findTransferInfo } from "./lib/client/transfer_info.ts";
+import { type LazyCommand, runProgram } from "./lib/program.ts";
 
-const INTRO = `holdfast client: sends files to a holdfast server
+const INTRO = `holdfast client: makes backups on a holdfast server, and restores them
 
 Usage: client [command] [flags]
        client <command> --help`;
@@ -10,11 +10,31 @@ Usage: client [command] [flags]
 const OUTRO =
   `Without arguments, and with a transfer.info beside it, it sends the file that is named there.`;
 
+/** Loaded when they are run: so help, and each command, starts fast. */
+const COMMANDS: Record<string, LazyCommand> = {
+  init: {
+    summary: "make this machine a device of a vault",
+    load: async () => (await import("./lib/client/init.ts")).INIT_COMMAND,
+  },
+  recover: {
+    summary: "get a vault back with its recovery code",
+    load: async () => (await import("./lib/client/recover.ts")).RECOVER_COMMAND,
+  },
+  invite: {
+    summary: "let one more device into the vault",
+    load: async () => (await import("./lib/client/invite.ts")).INVITE_COMMAND,
+  },
+  send: {
+    summary: "send files with the classic protocol",
+    load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,
+  },
+};
+
 const exitCode = await runProgram({
   name: "client",
   intro: INTRO,
   outro: OUTRO,
-  commands: { send: SEND_COMMAND },
+  commands: COMMANDS,
   defaultCommand: (args) =>
     args.length === 0 && findTransferInfo() !== undefined ? "send" : undefined,
 }, Deno.args);

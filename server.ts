@@ -1,5 +1,7 @@
 /** The server: keeps backups for many clients. `server --help` tells the rest. */
 import { runProgram } from "./lib/program.ts";
+import { INVITE_COMMAND } from "./lib/server/invite.ts";
+import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
 
 const INTRO = `holdfast server: keeps backups for many clients
@@ -8,13 +10,14 @@ Usage: server [command] [flags]
        server <command> --help`;
 
 const OUTRO =
-  `Without a command it serves: data in ./holdfast-data, classic clients on the port in port.info.`;
+  `Without a command it serves: data in ./holdfast-data, classic clients on the port in port.info,
+clients with a vault on port 1358.`;
 
 const exitCode = await runProgram({
   name: "server",
   intro: INTRO,
   outro: OUTRO,
-  commands: { serve: SERVE_COMMAND },
+  commands: { serve: SERVE_COMMAND, invite: INVITE_COMMAND, rebuild: REBUILD_COMMAND },
   defaultCommand: () => "serve",
 }, Deno.args);
 Deno.exit(exitCode);

@@ -20,6 +20,8 @@ export interface Patience {
   totalMs: number;
   /** Between two deliveries. */
   silenceMs: number;
+  /** For taking what is written, between two steps of one write. Without it writing counts as any delivery. */
+  writeMs?: number;
 }
 
 const BUFFER_BYTES = 16 * 1024;
@@ -33,6 +35,7 @@ export class Channel {
   #patience: Patience = { totalMs: Infinity, silenceMs: Infinity };
   #totalDeadline = Infinity;
   #silenceDeadline = Infinity;
+  #writeDeadline = Infinity;
   #abortReason: string | undefined;
 
   constructor(conn: Connection) {
@@ -49,7 +52,7 @@ export class Channel {
 
   /** Whether the peer has used up its time; `now` is of `performance.now()`. */
   isOverdue(now: number): boolean {
-    return now > this.#totalDeadline || now > this.#silenceDeadline;
+    return now > this.#totalDeadline || now > this.#silenceDeadline || now > this.#writeDeadline;
   }
 
   /** Why the channel was aborted, if it was. */
@@ -134,11 +137,14 @@ export class Channel {
   async write(bytes: Uint8Array): Promise<void> {
     try {
       for (let written = 0; written < bytes.length;) {
+        this.#writeDeadline = performance.now() + (this.#patience.writeMs ?? Infinity);
         written += await this.#conn.write(written === 0 ? bytes : bytes.subarray(written));
         this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
       }
     } catch (cause) {
       throw this.#connectionLost(cause);
+    } finally {
+      this.#writeDeadline = Infinity;
     }
   }
 

@@ -101,7 +101,7 @@ export class RecordDatabase {
   ): Promise<void> {
     this.#sql.run(
       `INSERT INTO packs (vault, name, bytes, state) VALUES (?, ?, ?, ${PackState.UNINDEXED})
-       ON CONFLICT DO NOTHING`,
+       ON CONFLICT (vault, name) DO UPDATE SET bytes = excluded.bytes, state = excluded.state`,
       vault,
       name,
       bytes,
@@ -125,6 +125,11 @@ export class RecordDatabase {
       name,
     );
     return row as PackRow | undefined;
+  }
+
+  /** The largest number of a pack of any vault. */
+  async findLastPack(): Promise<number> {
+    return this.#sql.number("SELECT COALESCE(MAX(number), 0) AS n FROM packs");
   }
 
   async findPackName(vault: number, pack: number): Promise<string | undefined> {

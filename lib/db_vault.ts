@@ -49,6 +49,9 @@ export interface InviteUse {
   vaultId: Uint8Array;
 }
 
+const LOCATOR_BYTES = 16;
+const ADD_VAULT = `INSERT INTO vaults (id, locator, epoch, generation) VALUES (?, ?, 1, 1)
+   ON CONFLICT DO NOTHING`;
 const EVENT_COLUMNS = "number, hash, statement, offset, size";
 
 export class VaultDatabase {
@@ -69,17 +72,38 @@ export class VaultDatabase {
     return row?.id as Uint8Array<ArrayBuffer> | undefined;
   }
 
-  /** Adds a vault. Returns undefined if another has its locator. */
-  async addVault(
+  /** Adds a vault whose events are to be adopted. Its locator is not known before that. */
+  async addVault(id: Uint8Array): Promise<VaultRow> {
+    const placeholder = id.subarray(0, LOCATOR_BYTES); // no two vaults have the same
+    this.#sql.run(ADD_VAULT, id, placeholder);
+    return (await this.findVault(id))!;
+  }
+
+  /** Adds a vault with its found event, which is durable. Returns false if another has its locator. */
+  async foundVault(
     { id, locator }: { id: Uint8Array; locator: Uint8Array },
-  ): Promise<VaultRow | undefined> {
-    this.#sql.run(
-      `INSERT INTO vaults (id, locator, epoch, generation) VALUES (?, ?, 1, 1)
-       ON CONFLICT DO NOTHING`,
-      id,
-      locator,
-    );
-    return await this.findVault(id);
+    event: EventRow,
+    invite: InviteUse,
+  ): Promise<boolean> {
+    return this.#sql.transaction(() => {
+      if (this.#sql.run(ADD_VAULT, id, locator) === 0) return false;
+      this.#addEvent(this.#sql.number("SELECT number AS n FROM vaults WHERE id = ?", id), event);
+      this.#useInvite(invite);
+      return true;
+    });
+  }
+
+  /** Sets a vault's locator. Returns false if another has it. */
+  async setLocator(vault: number, locator: Uint8Array): Promise<boolean> {
+    this.#sql.run("UPDATE OR IGNORE vaults SET locator = ? WHERE number = ?", locator, vault);
+    const row = this.#sql.get("SELECT number FROM vaults WHERE locator = ?", locator);
+    return row?.number === vault;
+  }
+
+  /** Ids of all vaults. The database must not be changed meanwhile. */
+  async *listVaults(): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    const rows = this.#sql.iterate("SELECT id FROM vaults");
+    for (const { id } of rows) yield id as Uint8Array<ArrayBuffer>;
   }
 
   async findCheckpoint(vault: number): Promise<Uint8Array | undefined> {
@@ -95,24 +119,13 @@ export class VaultDatabase {
   async addEvent(
     vault: number,
     event: EventRow,
-    { locator, invite }: { locator: Uint8Array; invite?: InviteUse | undefined },
+    { locator, invite }: { locator?: Uint8Array; invite?: InviteUse | undefined } = {},
   ): Promise<void> {
     this.#sql.transaction(() => {
-      this.#sql.run(
-        `INSERT INTO events (vault, ${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`,
-        vault,
-        event.number,
-        event.hash,
-        event.statement,
-        event.offset,
-        event.size,
-      );
-      this.#sql.run(
-        "UPDATE vaults SET locator = ? WHERE number = ? AND locator <> ?",
-        locator,
-        vault,
-        locator,
-      );
+      this.#addEvent(vault, event);
+      if (locator !== undefined) {
+        this.#sql.run("UPDATE vaults SET locator = ? WHERE number = ?", locator, vault);
+      }
       if (invite !== undefined) this.#useInvite(invite);
     });
   }
@@ -203,12 +216,11 @@ export class VaultDatabase {
     this.#sql.run("DELETE FROM sessions WHERE vault = ? AND id = ?", vault, id);
   }
 
-  /** Sessions that are not fenced; as many as the bound allows, so few. */
-  async listOpenSessions(): Promise<{ vaultId: Uint8Array; id: Uint8Array }[]> {
+  /** Sessions of all vaults that are not fenced: few, as each vault has a bound. */
+  async listOpenSessions(): Promise<{ vault: number; id: Uint8Array; epoch: number }[]> {
     return this.#sql.all(
-      `SELECT vaults.id AS vaultId, sessions.id AS id
-       FROM sessions JOIN vaults ON vaults.number = sessions.vault WHERE fenced = 0`,
-    ) as unknown as { vaultId: Uint8Array; id: Uint8Array }[];
+      "SELECT vault, id, epoch FROM sessions WHERE fenced = 0",
+    ) as unknown as { vault: number; id: Uint8Array; epoch: number }[];
   }
 
   async countOpenSessions(vault: number): Promise<number> {
@@ -293,6 +305,18 @@ export class VaultDatabase {
         this.#sql.run(`DELETE FROM ${table}`);
       }
     });
+  }
+
+  #addEvent(vault: number, event: EventRow): void {
+    this.#sql.run(
+      `INSERT INTO events (vault, ${EVENT_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)`,
+      vault,
+      event.number,
+      event.hash,
+      event.statement,
+      event.offset,
+      event.size,
+    );
   }
 
   #useInvite({ token, statement, vaultId }: InviteUse): void {

@@ -1,54 +1,52 @@
 /**
- * Invites as one line of text (docs/protocol_v4.md, "Invite lines"): what a new device needs to find its server, to
- * recognise it, and to be let in.
+ * An invite as one line of text that people pass on (docs/protocol_v4.md, "Invite lines"): where the server is, how it
+ * is recognised, and a secret.
  */
 import { decodeBase32, encodeBase32 } from "./base32.ts";
 import { UsageError } from "./errors.ts";
 import { formatHostPort, type HostPort, parseHostPort } from "./flags.ts";
 
-const PREFIX = "holdfast";
+const SCHEME = "holdfast://";
 const PIN_BYTES = 32;
 const SECRET_BYTES = 32;
+/** Addresses of one invite: more are more than anybody tries. */
 const ADDRESSES_MAX = 16;
 
-/** `new` starts a vault, and comes from the operator; `join` adds a device, and comes from an owner. */
-export type InviteKind = "new" | "join";
-
-export interface InviteLine {
-  kind: InviteKind;
-  /** SHA-256 of the server's public key. 32 bytes. */
-  pin: Uint8Array;
-  /** The token of a new vault, or the secret from which the token of an invite follows. 32 bytes. */
-  secret: Uint8Array;
+export interface Invite {
+  /** `new`: to found a vault, by the operator. `join`: to join one, by an owner. */
+  kind: "new" | "join";
+  /** Tried one after another. */
   addresses: HostPort[];
+  pin: Uint8Array;
+  /** `new`: the token. `join`: what token and keys are derived from. 32 bytes. */
+  secret: Uint8Array;
 }
 
-/** `holdfast:KIND:PIN:SECRET:ADDRESS,ADDRESS`, with pin and secret in base32. */
-export function formatInviteLine({ kind, pin, secret, addresses }: InviteLine): string {
+export function encodeInviteLine({ kind, addresses, pin, secret }: Invite): string {
   const places = addresses.map(formatHostPort).join(",");
-  return [PREFIX, kind, encodeBase32(pin), encodeBase32(secret), places].join(":");
+  return `${SCHEME}${places}/${kind}/${encodeBase32(pin)}/${encodeBase32(secret)}`;
 }
 
-/** @throws {UsageError} if it is none */
-export function parseInviteLine(text: string): InviteLine {
-  const match = /^holdfast:(new|join):([a-z2-7]+):([a-z2-7]+):(\S+)$/i.exec(text.trim());
-  const addresses = match?.[4].split(",") ?? [];
-  if (match === null || addresses.length > ADDRESSES_MAX) throw notAnInvite();
+/** @throws {UsageError} if it is not such a line */
+export function decodeInviteLine(line: string): Invite {
+  const text = line.trim();
+  const [places, kind, pin, secret, ...more] = text.slice(SCHEME.length).split("/");
   try {
+    if (!text.startsWith(SCHEME) || more.length > 0 || (kind !== "new" && kind !== "join")) {
+      throw new SyntaxError("not an invite");
+    }
+    const addresses = places.split(",").map((place) => parseHostPort(place));
+    if (addresses.length > ADDRESSES_MAX) throw new SyntaxError("too many addresses");
     return {
-      kind: match[1].toLowerCase() as InviteKind,
-      pin: decodeBase32(match[2], PIN_BYTES),
-      secret: decodeBase32(match[3], SECRET_BYTES),
-      addresses: addresses.map((address) => parseHostPort(address)),
+      kind,
+      addresses,
+      pin: decodeBase32(pin ?? "", PIN_BYTES),
+      secret: decodeBase32(secret ?? "", SECRET_BYTES),
     };
   } catch (cause) {
-    throw notAnInvite(cause);
+    throw new UsageError("Cannot read invite: the line is not whole", {
+      hint: `it looks like ${SCHEME}192.0.2.7:1358/new/...; copy it again, with its end`,
+      cause,
+    });
   }
-}
-
-function notAnInvite(cause?: unknown): UsageError {
-  return new UsageError("Cannot read invite: it is not an invite line", {
-    hint: `it begins with ${PREFIX}: and must be copied whole`,
-    cause,
-  });
 }

@@ -51,6 +51,8 @@ export const SERVER_DEFAULTS = {
   totalBytesMax: 1024 * GIB,
   clientsMax: 100_000,
   registrationsPerMinuteMax: 600,
+  vaultPort: 1358,
+  loginMs: 30 * SECOND,
 } as const;
 
 /** Addresses whose registrations are counted within a minute; past it newcomers wait. */

@@ -17,6 +17,15 @@ export class DataFolder implements Disposable {
 
   /** @throws {HoldfastError} if it cannot be written, or another server uses it */
   static open(path: string): DataFolder {
+    const folder = DataFolder.tryOpen(path);
+    if (folder) return folder;
+    throw new HoldfastError(`Cannot use data folder ${path}: another server uses it`, {
+      hint: "stop the other server, or name another folder with --data",
+    });
+  }
+
+  /** Undefined if another server uses it. @throws {HoldfastError} if it cannot be written */
+  static tryOpen(path: string): DataFolder | undefined {
     let lock: Deno.FsFile;
     try {
       Deno.mkdirSync(path, { recursive: true, mode: FOLDER_MODE });
@@ -30,19 +39,22 @@ export class DataFolder implements Disposable {
     }
     if (lock.tryLockSync(true)) return new DataFolder(path, lock);
     lock.close();
-    throw new HoldfastError(`Cannot use data folder ${path}: another server uses it`, {
-      hint: "stop the other server, or name another folder with --data",
-    });
+    return undefined;
   }
 
   /** Path of the database. */
   get databasePath(): string {
-    return join(this.path, "holdfast.db");
+    return databasePath(this.path);
   }
 
   [Symbol.dispose](): void {
     this.#lock.close();
   }
+}
+
+/** Path of the database in a data folder. */
+export function databasePath(dataPath: string): string {
+  return join(dataPath, "holdfast.db");
 }
 
 function openPrivate(path: string): Deno.FsFile {

@@ -39,16 +39,17 @@ export class JournalFile implements Disposable {
     this.#end = end;
   }
 
-  /** Makes a journal that does not exist yet, with its first event, durably. */
+  /** Makes a journal with its first event, durably. Returns the offset of the event. */
   static async create(
     path: string,
     { vaultId, event }: { vaultId: Uint8Array; event: Uint8Array },
-  ): Promise<void> {
+  ): Promise<number> {
     const folder = dirname(path);
     await Deno.mkdir(folder, { recursive: true, mode: FOLDER_MODE });
     await syncDirectory(dirname(folder));
     const bytes = concatBytes(encodeHeader(vaultId), encodeStored(event));
     await writeFileDurably(path, bytes, { mode: FILE_MODE });
+    return HEADER_BYTES + SIZE_BYTES;
   }
 
   /**

@@ -4,13 +4,14 @@
  */
 import { Channel } from "../channel.ts";
 import { describeError, UnreachableError } from "../errors.ts";
-import { formatHostPort } from "../flags.ts";
+import { formatHostPort, type HostPort } from "../flags.ts";
 import type { Log } from "../log.ts";
-import type { Clock } from "../time.ts";
+import { type Clock, within } from "../time.ts";
 import { type AccessLimits, addressKey, ConnectionCount } from "./access.ts";
 
 const SWEEP_MS = 250;
 const ACCEPT_RETRY_MS = 200;
+const HANDSHAKE_MS = 10_000;
 
 /** Who is at the other end. */
 export interface Peer {
@@ -28,6 +29,13 @@ export interface Session {
   isBusy(): boolean;
 }
 
+/** A part of the server that listens on its own address. */
+export interface Service {
+  address: HostPort;
+  /** Lets what is under way finish, as far as time allows, and closes everything. */
+  stop(): Promise<void>;
+}
+
 export interface ListenerOptions {
   hostname: string;
   port: number;
@@ -35,11 +43,13 @@ export interface ListenerOptions {
   log: Log;
   clock: Clock;
   openSession: (channel: Channel, peer: Peer) => Session;
+  /** Speaks TLS, and this protocol only. */
+  tls?: { certificatePem: string; privateKeyPem: string; protocol: string };
 }
 
 export class Listener {
   readonly #options: ListenerOptions;
-  readonly #tcp: Deno.TcpListener;
+  readonly #listener: Deno.TcpListener | Deno.TlsListener;
   readonly #connections: ConnectionCount;
   readonly #open = new Map<Channel, Session>();
   readonly #running = new Set<Promise<void>>();
@@ -51,14 +61,14 @@ export class Listener {
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.#connections = new ConnectionCount(options.limits);
-    this.#tcp = Deno.listen({ hostname: options.hostname, port: options.port });
+    this.#listener = listen(options);
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_MS);
     this.#accepting = this.#accept();
   }
 
   /** Where it listens; the port is the real one also when a free one was asked for. */
   get address(): Deno.NetAddr {
-    return this.#tcp.addr as Deno.NetAddr;
+    return this.#listener.addr as Deno.NetAddr;
   }
 
   isStopping(): boolean {
@@ -68,7 +78,7 @@ export class Listener {
   /** Accepts no more, ends what is idle, and gives what is under way at most `maxMs` milliseconds. */
   async stop(maxMs: number): Promise<void> {
     this.#stopping = true;
-    this.#tcp.close();
+    this.#listener.close();
     const { elapsed } = this.#options.clock;
     const deadline = elapsed() + maxMs;
     for (;;) {
@@ -86,7 +96,7 @@ export class Listener {
   async #accept(): Promise<void> {
     while (!this.#stopping) {
       try {
-        this.#admit(await this.#tcp.accept());
+        this.#admit(await this.#listener.accept());
       } catch (error) {
         if (this.#stopping) break;
         // Out of file descriptors, or a connection that was reset before it was taken.
@@ -96,7 +106,7 @@ export class Listener {
     }
   }
 
-  #admit(conn: Deno.TcpConn): void {
+  #admit(conn: Deno.TcpConn | Deno.TlsConn): void {
     const { hostname, port } = conn.remoteAddr as Deno.NetAddr;
     const key = addressKey(hostname);
     const admission = this.#connections.add(key);
@@ -113,10 +123,11 @@ export class Listener {
     this.#running.add(running);
   }
 
-  async #run(conn: Deno.TcpConn, peer: Peer): Promise<void> {
+  async #run(conn: Deno.TcpConn | Deno.TlsConn, peer: Peer): Promise<void> {
     const channel = new Channel(conn);
     try {
-      conn.setNoDelay(true);
+      if ("handshake" in conn) await this.#shakeHands(conn);
+      else conn.setNoDelay(true);
       const session = this.#options.openSession(channel, peer);
       this.#open.set(channel, session);
       await session.run();
@@ -125,6 +136,19 @@ export class Listener {
     } finally {
       this.#open.delete(channel);
       channel.close();
+    }
+  }
+
+  /** @throws {UnreachableError} if the peer does not get to speak our protocol over TLS */
+  async #shakeHands(conn: Deno.TlsConn): Promise<void> {
+    let protocol: string | null | undefined;
+    try {
+      protocol = (await within(conn.handshake(), HANDSHAKE_MS, undefined))?.alpnProtocol;
+    } catch (cause) {
+      throw new UnreachableError("TLS handshake failed", { cause });
+    }
+    if (protocol !== this.#options.tls?.protocol) {
+      throw new UnreachableError("peer speaks another protocol, or nothing");
     }
   }
 
@@ -141,4 +165,10 @@ export class Listener {
       if (channel.isOverdue(now)) channel.abort("peer took too long");
     }
   }
+}
+
+function listen({ hostname, port, tls }: ListenerOptions): Deno.TcpListener | Deno.TlsListener {
+  if (tls === undefined) return Deno.listen({ hostname, port });
+  const { certificatePem: cert, privateKeyPem: key, protocol } = tls;
+  return Deno.listenTls({ hostname, port, cert, key, alpnProtocols: [protocol] });
 }

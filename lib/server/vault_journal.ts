@@ -30,9 +30,12 @@ export interface VaultJournalOptions {
   clock: Clock;
 }
 
+/** Where the journals are, below the data folder. */
+export const JOURNAL_FOLDER = "journal";
+
 /** Path of a vault's journal file. */
 export function journalPath(dataPath: string, vaultId: Uint8Array): string {
-  return join(dataPath, "journal", vaultId.toHex(), "events");
+  return join(dataPath, JOURNAL_FOLDER, vaultId.toHex(), "events");
 }
 
 /** What a statement is recognised by. 32 bytes. */
@@ -80,8 +83,10 @@ export class VaultJournal implements AsyncDisposable {
     try {
       const journal = new VaultJournal(options, file, await loadCheckpoint(options));
       await journal.#replay();
+      const indexed = journal.#state.newest.number;
       await file.adopt(isWhole, (stored) => journal.#adopt(stored));
       if (journal.#state.isEmpty) throw new DamagedError("Cannot use journal: it has no events");
+      if (journal.#state.newest.number !== indexed) await journal.#noteAdopted();
       return journal;
     } catch (error) {
       file[Symbol.dispose]();
@@ -165,10 +170,15 @@ export class VaultJournal implements AsyncDisposable {
 
   /** Takes over an event that is in the file and not in the index. */
   async #adopt(stored: StoredEvent): Promise<void> {
-    const { vault, db } = this.#options;
     this.#state.apply(stored.event);
-    const locator = this.#state.facts.recovery.id;
-    await db.addEvent(vault.number, eventRow(stored), { locator });
+    await this.#options.db.addEvent(this.#options.vault.number, eventRow(stored));
+  }
+
+  async #noteAdopted(): Promise<void> {
+    const { vault, db } = this.#options;
+    const hasLocator = await db.setLocator(vault.number, this.#state.facts.recovery.id);
+    if (!hasLocator) throw new DamagedError("Cannot use journal: another vault has its code");
+    await this.#checkpoint();
   }
 
   async #checkpointNowAndThen(): Promise<void> {

@@ -1,5 +1,5 @@
 /**
- * The references of one record, and their first line of text (docs/format.md, "References"). Ids
+ * The references of one record, and their first line of text (docs/format.md, "Records of text"). Ids
  * stand in the record's header only, as links: sessions first, then what is referred to.
  */
 import { DamagedError } from "../errors.ts";

@@ -1,5 +1,5 @@
 /**
- * Makes segments and index records of the entries of a snapshot (docs/format.md, "Segments"). Holds the
+ * Makes segments and index records of the entries of a snapshot (docs/format.md, "Records of text"). Holds the
  * open segment and one open index record for each level, however many entries there are.
  */
 import { RecordType } from "../record.ts";

@@ -1,5 +1,5 @@
 /**
- * Reads the entries of a snapshot (docs/format.md, "Segments"): in order, from any path on, or one by
+ * Reads the entries of a snapshot (docs/format.md, "Records of text"): in order, from any path on, or one by
  * its path. Holds one record for each level.
  */
 import { DamagedError } from "../errors.ts";

@@ -1,0 +1,121 @@
+/**
+ * Backup sessions (docs/protocol_v4.md, "Backup"): runs of backups that outlive their connections and the server, and
+ * end by elapsed time. What was confirmed to a session is not deleted before it has ended.
+ */
+import type { VaultDatabase } from "../db_vault.ts";
+import { RefusedError } from "../errors.ts";
+import { STORE } from "../limits.ts";
+import type { Clock } from "../time.ts";
+
+/** A session as all its connections see it. */
+export class BackupSession {
+  readonly vault: number;
+  readonly id: Uint8Array;
+  readonly epoch: number;
+  /** Whether the server or the client has ended it. */
+  hasEnded = false;
+  /** Of `clock.elapsed()`. */
+  usedMs = 0;
+
+  constructor({ vault, id, epoch }: { vault: number; id: Uint8Array; epoch: number }) {
+    this.vault = vault;
+    this.id = id.slice();
+    this.epoch = epoch;
+  }
+}
+
+/** Why a session cannot be opened. */
+export class SessionError extends RefusedError {
+  override name = "SessionError";
+  readonly reason: "ended" | "foreign" | "too many";
+
+  constructor(reason: SessionError["reason"], message: string) {
+    super(`Cannot open session: ${message}`);
+    this.reason = reason;
+  }
+}
+
+export class BackupSessions {
+  readonly #db: VaultDatabase;
+  readonly #clock: Clock;
+  /** By vault and id; those that were used since the server started, and all that were open then. */
+  readonly #sessions = new Map<string, BackupSession>();
+
+  private constructor(db: VaultDatabase, clock: Clock) {
+    this.#db = db;
+    this.#clock = clock;
+  }
+
+  /** Takes over what was open when the server ended: each has its whole time again. */
+  static async load(db: VaultDatabase, clock: Clock): Promise<BackupSessions> {
+    const sessions = new BackupSessions(db, clock);
+    for (const row of await db.listOpenSessions()) sessions.#add(row);
+    await db.removeOldSessions(clock.wall() - STORE.rememberedMs);
+    return sessions;
+  }
+
+  /**
+   * Opens a session, or finds the one that the device has opened with this id.
+   *
+   * @throws {SessionError}
+   */
+  async open(
+    vault: number,
+    { id, device }: { id: Uint8Array; device: Uint8Array },
+  ): Promise<BackupSession> {
+    const known = await this.#db.findSession(vault, id);
+    if (!known && await this.#db.countOpenSessions(vault) >= STORE.sessionsPerVaultMax) {
+      throw new SessionError("too many", "the vault has too many open ones");
+    }
+    const openedMs = this.#clock.wall();
+    const row = await this.#db.addSession(vault, { id, device, openedMs });
+    if (row.device.toHex() !== device.toHex()) {
+      throw new SessionError("foreign", "it is another device's");
+    }
+    if (row.fenced) throw new SessionError("ended", "the server has ended it");
+    const session = this.#sessions.get(keyOf({ vault, id })) ?? this.#add({ vault, ...row });
+    this.touch(session);
+    return session;
+  }
+
+  /** Says that the session was used. */
+  touch(session: BackupSession): void {
+    session.usedMs = this.#clock.elapsed();
+  }
+
+  /** Ends a session as its client wants. */
+  async close(session: BackupSession): Promise<void> {
+    this.#end(session);
+    await this.#db.removeSession(session.vault, session.id);
+  }
+
+  /** Ends a session from the server's side: PUT and COMMIT in it are refused from now on. */
+  async fence(session: BackupSession): Promise<void> {
+    this.#end(session);
+    await this.#db.fenceSession(session.vault, session.id);
+  }
+
+  /** Fences what was not used for too long. To be called from time to time. */
+  async sweep(): Promise<void> {
+    const now = this.#clock.elapsed();
+    for (const session of [...this.#sessions.values()]) {
+      if (now - session.usedMs >= STORE.sessionMs) await this.fence(session);
+    }
+  }
+
+  #add(row: { vault: number; id: Uint8Array; epoch: number }): BackupSession {
+    const session = new BackupSession(row);
+    this.touch(session);
+    this.#sessions.set(keyOf(row), session);
+    return session;
+  }
+
+  #end(session: BackupSession): void {
+    session.hasEnded = true;
+    this.#sessions.delete(keyOf(session));
+  }
+}
+
+function keyOf({ vault, id }: { vault: number; id: Uint8Array }): string {
+  return `${vault} ${id.toHex()}`;
+}

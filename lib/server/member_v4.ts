@@ -1,0 +1,158 @@
+/**
+ * What a device that is logged in can ask for (docs/protocol_v4.md). Whether it may is decided before, in
+ * `session_v4.ts`; everything here works on one vault, the member's own.
+ */
+import { equalBytes } from "../bytes.ts";
+import type { RecordDatabase } from "../db_records.ts";
+import { decodeStatement, EventKind, type Statement } from "../journal.ts";
+import { decodeCommit } from "../journal_body.ts";
+import { STORE, WIRE } from "../limits.ts";
+import {
+  type Appended,
+  ErrorCode,
+  type MissingRecords,
+  type SessionGrant,
+} from "../protocol_v4.ts";
+import { RecordType } from "../record.ts";
+import { type BackupSession, type BackupSessions, SessionError } from "./backup_sessions.ts";
+import { DepthError } from "./completeness.ts";
+import { findRole, type Login, type Permissions, permissionsOf } from "./permissions.ts";
+import type { Puts } from "./puts.ts";
+import { decodeRequest, judgeStatement, RequestError } from "./request_error.ts";
+import { statementHash } from "./vault_journal.ts";
+import type { Vault, VaultStore } from "./vault_store.ts";
+
+export interface MemberOptions {
+  login: Login;
+  vault: Vault;
+  store: VaultStore;
+  records: RecordDatabase;
+  sessions: BackupSessions;
+  puts: Puts;
+}
+
+export class Member {
+  readonly #options: MemberOptions;
+  #session: BackupSession | undefined;
+
+  constructor(options: MemberOptions) {
+    this.#options = options;
+  }
+
+  get vault(): Vault {
+    return this.#options.vault;
+  }
+
+  get login(): Login {
+    return this.#options.login;
+  }
+
+  get puts(): Puts {
+    return this.#options.puts;
+  }
+
+  /** As the journal is now: a device may be revoked while it is connected. */
+  get permissions(): Permissions {
+    return permissionsOf(findRole(this.vault.journal.state, this.login));
+  }
+
+  /** OPEN. @throws {RequestError} */
+  async open(id: Uint8Array): Promise<SessionGrant> {
+    const { sessions, vault, login } = this.#options;
+    try {
+      this.#session = await sessions.open(vault.number, { id, device: login.id });
+    } catch (cause) {
+      if (!(cause instanceof SessionError)) throw cause;
+      throw new RequestError(SESSION_ERROR_CODES[cause.reason], cause.message, cause);
+    }
+    return { epoch: this.#session.epoch, expiresMs: STORE.sessionMs };
+  }
+
+  /** CLOSE. A session that is not there is closed. */
+  async close(id: Uint8Array): Promise<void> {
+    const { sessions, vault, login } = this.#options;
+    const row = await this.#options.store.db.findSession(vault.number, id);
+    if (!row || row.fenced) return;
+    if (!equalBytes(row.device, login.id)) {
+      throw new RequestError(ErrorCode.FORBIDDEN, "Cannot close session: it is another device's");
+    }
+    await sessions.close(await sessions.open(vault.number, { id, device: login.id }));
+  }
+
+  /** Says that the session, if there is one, is in use. */
+  touchSession(): void {
+    if (this.#session && !this.#session.hasEnded) this.#options.sessions.touch(this.#session);
+  }
+
+  /** @throws {RequestError} `NO_SESSION` */
+  requireSession(): void {
+    if (!this.#session) {
+      throw new RequestError(ErrorCode.NO_SESSION, "Cannot store: no session is open");
+    }
+    if (this.#session.hasEnded) {
+      throw new RequestError(ErrorCode.NO_SESSION, "Cannot store: the session has ended");
+    }
+    this.touchSession();
+  }
+
+  /** APPEND of a statement that the member may make. @throws {RequestError} */
+  append(bytes: Uint8Array): Promise<Appended> {
+    return judgeStatement(() => this.vault.journal.append(bytes));
+  }
+
+  /** COMMIT: the snapshot is there from now on, or what it lacks. @throws {RequestError} */
+  async commit(bytes: Uint8Array): Promise<Appended | MissingRecords> {
+    const { vault, store, puts } = this.#options;
+    const statement = await this.readStatement(bytes);
+    if (statement.kind !== EventKind.COMMIT) {
+      throw new RequestError(
+        ErrorCode.BAD_EVENT,
+        "Cannot commit: the statement is of another kind",
+      );
+    }
+    const known = await store.db.findStatement(vault.number, statementHash(bytes));
+    if (known) return { number: known.number, hash: known.hash };
+    this.requireSession();
+    const { root } = decodeRequest(statement.body, decodeCommit);
+    await puts.flush();
+    const missing = await this.#findMissing(root);
+    return missing.ids.length > 0 ? missing : await this.append(bytes);
+  }
+
+  /**
+   * A statement by the member itself.
+   *
+   * @throws {RequestError} `BAD_EVENT`
+   */
+  async readStatement(bytes: Uint8Array): Promise<Statement> {
+    const statement = await judgeStatement(() => decodeStatement(bytes));
+    if (!equalBytes(statement.signer, this.login.id)) {
+      throw new RequestError(
+        ErrorCode.BAD_EVENT,
+        "Cannot accept statement: somebody else signed it",
+      );
+    }
+    return statement;
+  }
+
+  async #findMissing(root: Uint8Array): Promise<MissingRecords> {
+    const { vault, records } = this.#options;
+    const row = await records.findRecord(vault.number, root);
+    if (row && row.type !== RecordType.ROOT) {
+      throw new RequestError(ErrorCode.BAD_EVENT, "Cannot commit: the record is not a root");
+    }
+    try {
+      const walk = await vault.completeness.findMissing(root, WIRE.missingIdsMax);
+      return { isCut: walk.isCut, ids: walk.missing };
+    } catch (cause) {
+      if (!(cause instanceof DepthError)) throw cause;
+      throw new RequestError(ErrorCode.BAD_RECORD, cause.message, cause);
+    }
+  }
+}
+
+const SESSION_ERROR_CODES = {
+  ended: ErrorCode.NO_SESSION,
+  foreign: ErrorCode.FORBIDDEN,
+  "too many": ErrorCode.BUSY,
+} as const;
