@@ -2,30 +2,19 @@
  * Messages of protocol version 4 before a device is logged in, and the login answer (docs/protocol_v4.md, "Login" and
  * "Invites"). Codecs as in `protocol_v4.ts`.
  */
-import { createHmac } from "node:crypto";
 import { ByteWriter, concatBytes } from "./bytes.ts";
+import { SIGNER_ID_BYTES } from "./identity.ts";
 import { VAULT, WIRE } from "./limits.ts";
+import { ENCRYPTED_SECRET_BYTES, NONCE_BYTES } from "./login.ts";
 import { atMost, decodeAll, exactly } from "./protocol_v4.ts";
 
-/** Size of a device's id and of a recovery code's locator. */
-export const LOGIN_ID_BYTES = 16;
-export const PIN_BYTES = 32;
 export const TOKEN_BYTES = 32;
-export const NONCE_BYTES = 32;
-/** What the server draws and encrypts to the device. */
-export const LOGIN_SECRET_BYTES = 32;
-/** An RSA-3072 ciphertext. */
-export const LOGIN_CIPHER_BYTES = 384;
 /** HMAC-SHA-256. */
 export const DEVICE_PROOF_BYTES = 32;
 /** An Ed25519 signature. */
 export const RECOVERY_PROOF_BYTES = 64;
 export const VAULT_ID_BYTES = 32;
 const HASH_BYTES = 32;
-
-const LOGIN_LABEL = "holdfast/4 login";
-/** Label of the RSA-OAEP (SHA-256) encryption of the login secret. */
-export const LOGIN_OAEP_LABEL: Uint8Array<ArrayBuffer> = new TextEncoder().encode(LOGIN_LABEL);
 
 /** As what somebody logs in: with a device's RSA key, or with a recovery code's Ed25519 key. */
 export const LoginKind = { DEVICE: 1, RECOVERY: 2 } as const;
@@ -46,13 +35,6 @@ export interface Challenge {
   nonce: Uint8Array;
   /** The login secret, encrypted to the device's RSA key: 384 bytes; empty for a recovery code. */
   cipher: Uint8Array;
-}
-
-/** What a proof covers. The pin in it is of the server that the client talks to: it cannot be relayed. */
-export interface ProofContext {
-  pin: Uint8Array;
-  id: Uint8Array;
-  nonce: Uint8Array;
 }
 
 /** Answer WELCOME. */
@@ -80,7 +62,7 @@ export interface Enrolment {
 }
 
 export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
-  const prefix = Uint8Array.of(hello.kind, ...exactly(hello.id, LOGIN_ID_BYTES));
+  const prefix = Uint8Array.of(hello.kind, ...exactly(hello.id, SIGNER_ID_BYTES));
   if (hello.kind === LoginKind.RECOVERY) return prefix;
   return concatBytes(prefix, exactly(hello.vaultId, VAULT_ID_BYTES));
 }
@@ -88,7 +70,7 @@ export function encodeHello(hello: Hello): Uint8Array<ArrayBuffer> {
 export function decodeHello(bytes: Uint8Array): Hello {
   return decodeAll(bytes, (reader) => {
     const kind = reader.u8();
-    const id = reader.bytes(LOGIN_ID_BYTES);
+    const id = reader.bytes(SIGNER_ID_BYTES);
     if (kind === LoginKind.RECOVERY) return { kind, id };
     if (kind !== LoginKind.DEVICE) throw new RangeError(`unknown kind ${kind}`);
     return { kind, id, vaultId: reader.bytes(VAULT_ID_BYTES) };
@@ -96,34 +78,18 @@ export function decodeHello(bytes: Uint8Array): Hello {
 }
 
 export function encodeChallenge({ nonce, cipher }: Challenge): Uint8Array<ArrayBuffer> {
-  if (cipher.length !== 0) exactly(cipher, LOGIN_CIPHER_BYTES);
+  if (cipher.length !== 0) exactly(cipher, ENCRYPTED_SECRET_BYTES);
   return concatBytes(exactly(nonce, NONCE_BYTES), cipher);
 }
 
 export function decodeChallenge(bytes: Uint8Array): Challenge {
   return decodeAll(bytes, (reader) => {
     const nonce = reader.bytes(NONCE_BYTES);
-    return { nonce, cipher: reader.bytes(reader.remaining === 0 ? 0 : LOGIN_CIPHER_BYTES) };
+    return { nonce, cipher: reader.bytes(reader.remaining === 0 ? 0 : ENCRYPTED_SECRET_BYTES) };
   });
 }
 
-/** What a proof is made over: HMAC-SHA-256 with the login secret, or Ed25519 with the recovery key. */
-export function loginMessage({ pin, id, nonce }: ProofContext): Uint8Array<ArrayBuffer> {
-  return concatBytes(
-    LOGIN_OAEP_LABEL,
-    exactly(pin, PIN_BYTES),
-    exactly(id, LOGIN_ID_BYTES),
-    exactly(nonce, NONCE_BYTES),
-  );
-}
-
-/** A device's proof that it could decrypt the login secret: payload of PROVE. 32 bytes. */
-export function deviceProof(secret: Uint8Array, context: ProofContext): Uint8Array<ArrayBuffer> {
-  const key = exactly(secret, LOGIN_SECRET_BYTES);
-  return new Uint8Array(createHmac("sha256", key).update(loginMessage(context)).digest());
-}
-
-/** Request PROVE: 32 bytes of a device, 64 of a recovery code. */
+/** Request PROVE: what `login.ts` makes for a device, 32 bytes, or a recovery code's signature, 64. */
 export function decodeProof(bytes: Uint8Array, kind: LoginKind): Uint8Array {
   const size = kind === LoginKind.DEVICE ? DEVICE_PROOF_BYTES : RECOVERY_PROOF_BYTES;
   return decodeAll(bytes, (reader) => reader.bytes(size));

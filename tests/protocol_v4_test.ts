@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { TruncatedError } from "../lib/bytes.ts";
 import { WIRE } from "../lib/limits.ts";
+import { proveLogin } from "../lib/login.ts";
 import * as login from "../lib/protocol_v4_login.ts";
 import * as v4 from "../lib/protocol_v4.ts";
 import { check } from "./property.ts";
@@ -176,19 +177,19 @@ Deno.test("enumerated fields are checked", () => {
   assert.throws(() => v4.decodeMissing(Uint8Array.of(2)), RangeError);
 });
 
-Deno.test("deviceProof() depends on secret, pin, id and nonce", () => {
-  const context = { pin: hash(1), id: hash(2).subarray(0, 16), nonce: hash(3) };
-  const proof = login.deviceProof(hash(4), context);
+Deno.test("proveLogin() depends on secret, pin, id and nonce", () => {
+  const challenge = { pin: hash(1), signer: hash(2).subarray(0, 16), nonce: hash(3) };
+  const proof = proveLogin(hash(4), challenge);
   assert.equal(
     proof.toHex(),
     // HMAC-SHA-256 by Python's hmac over the same bytes.
     "5ae3ca9c840f62b0f31f795146ddb2fe4538d6ed606dbbae38fcf1e48ea3345b",
   );
   const others = [
-    login.deviceProof(hash(5), context),
-    login.deviceProof(hash(4), { ...context, pin: hash(9) }),
-    login.deviceProof(hash(4), { ...context, id: hash(9).subarray(0, 16) }),
-    login.deviceProof(hash(4), { ...context, nonce: hash(9) }),
+    proveLogin(hash(5), challenge),
+    proveLogin(hash(4), { ...challenge, pin: hash(9) }),
+    proveLogin(hash(4), { ...challenge, signer: hash(9).subarray(0, 16) }),
+    proveLogin(hash(4), { ...challenge, nonce: hash(9) }),
   ];
   for (const other of others) assert.notDeepEqual(other, proof);
 });

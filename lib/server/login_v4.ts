@@ -2,26 +2,22 @@
  * The server's half of the login of version 4 (docs/protocol_v4.md, "Login"). A challenge is made for one HELLO and
  * used up by one PROVE.
  */
-import { timingSafeEqual } from "node:crypto";
+import { DamagedError } from "../errors.ts";
 import { importVerifier, verifySignature } from "../journal.ts";
 import type { JournalState } from "../journal_state.ts";
-import { ErrorCode } from "../protocol_v4.ts";
 import {
-  decodeProof,
-  deviceProof,
-  encodeChallenge,
-  type Hello,
-  LOGIN_OAEP_LABEL,
+  checkLogin,
+  encryptLoginSecret,
+  importRsaPublicKey,
   LOGIN_SECRET_BYTES,
-  LoginKind,
+  type LoginChallenge,
   loginMessage,
   NONCE_BYTES,
-  type ProofContext,
-} from "../protocol_v4_login.ts";
+} from "../login.ts";
+import { ErrorCode } from "../protocol_v4.ts";
+import { decodeProof, encodeChallenge, type Hello, LoginKind } from "../protocol_v4_login.ts";
 import { decodeRequest, RequestError } from "./request_error.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
-
-const RSA = { name: "RSA-OAEP", hash: "SHA-256" } as const;
 
 /** Who wants in, and what proves it. */
 export interface PendingLogin {
@@ -29,9 +25,9 @@ export interface PendingLogin {
   kind: LoginKind;
   id: Uint8Array;
   /** Payload of the CHALLENGE answer. */
-  challenge: Uint8Array;
-  /** What the proof must be made over, and the login secret of a device. */
-  context: ProofContext;
+  question: Uint8Array;
+  /** What the proof must be about, and the login secret of a device. */
+  challenge: LoginChallenge;
   secret: Uint8Array;
 }
 
@@ -55,8 +51,8 @@ export async function beginLogin(
     const cipher = kind === LoginKind.DEVICE
       ? await sealSecret(secret, findDeviceKey(vault.journal.state, id))
       : new Uint8Array(0);
-    const challenge = encodeChallenge({ nonce, cipher });
-    return { vault, kind, id, challenge, context: { pin, id, nonce }, secret };
+    const question = encodeChallenge({ nonce, cipher });
+    return { vault, kind, id, question, challenge: { pin, signer: id, nonce }, secret };
   } catch (error) {
     store.leave(vault);
     throw error;
@@ -67,16 +63,16 @@ export async function beginLogin(
 export function checkProof(login: PendingLogin, payload: Uint8Array): void {
   const proof = decodeRequest(payload, (bytes) => decodeProof(bytes, login.kind));
   const isRight = login.kind === LoginKind.DEVICE
-    ? timingSafeEqual(proof, deviceProof(login.secret, login.context))
+    ? checkLogin(login.secret, { challenge: login.challenge, proof })
     : isRecoveryProof(login, proof);
   if (!isRight) throw new RequestError(ErrorCode.BAD_PROOF, "Cannot log in: the proof is wrong");
 }
 
-function isRecoveryProof({ vault, id, context }: PendingLogin, signature: Uint8Array): boolean {
+function isRecoveryProof({ vault, id, challenge }: PendingLogin, signature: Uint8Array): boolean {
   const { recovery } = vault.journal.state.facts;
   if (recovery.id.toHex() !== id.toHex()) return false; // it was replaced meanwhile
   const verifier = importVerifier(recovery.keys.ed25519);
-  return verifySignature(loginMessage(context), { verifier, signature });
+  return verifySignature(loginMessage(challenge), { verifier, signature });
 }
 
 function findDeviceKey(state: JournalState, id: Uint8Array): Uint8Array {
@@ -90,10 +86,9 @@ function findDeviceKey(state: JournalState, id: Uint8Array): Uint8Array {
 
 async function sealSecret(secret: Uint8Array<ArrayBuffer>, rsa: Uint8Array): Promise<Uint8Array> {
   try {
-    const key = await crypto.subtle.importKey("spki", new Uint8Array(rsa), RSA, false, ["encrypt"]);
-    const algorithm = { ...RSA, label: LOGIN_OAEP_LABEL };
-    return new Uint8Array(await crypto.subtle.encrypt(algorithm, key, secret));
+    return await encryptLoginSecret(await importRsaPublicKey(rsa), secret);
   } catch (cause) {
+    if (!(cause instanceof DamagedError)) throw cause;
     // Whoever added the device gave it a key that is none.
     throw new RequestError(ErrorCode.FORBIDDEN, "Cannot log in: the device has no RSA key", cause);
   }

@@ -204,7 +204,7 @@ export class VaultSession {
         const hello = decodeRequest(payload, login.decodeHello);
         const pending = await beginLogin(hello, this.#context);
         this.#state = { name: "challenged", pending };
-        return await this.#answer(request, AnswerCode.CHALLENGE, pending.challenge);
+        return await this.#answer(request, AnswerCode.CHALLENGE, pending.question);
       }
       case RequestCode.PROVE:
         return await this.#welcome(request);
