@@ -24,6 +24,10 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "let one more device into the vault",
     load: async () => (await import("./lib/client/invite.ts")).INVITE_COMMAND,
   },
+  backup: {
+    summary: "make a snapshot of files and folders",
+    load: async () => (await import("./lib/client/backup.ts")).BACKUP_COMMAND,
+  },
   send: {
     summary: "send files with the classic protocol",
     load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,

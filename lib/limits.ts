@@ -99,6 +99,7 @@ export const VAULT = {
   epochsMax: 100,
   /** Tag labels of one commit. */
   tagsMax: 32,
+  tagCharsMax: 200,
   /** Roots named by one forget, unforget or drop event. */
   rootsPerEventMax: 1024,
   /** A device's name as it stands in the journal, sealed. */
@@ -191,6 +192,9 @@ export const STORE = {
   /** A vault that nobody uses is closed after this long. */
   vaultIdleMs: 60 * SECOND,
 } as const;
+
+/** A file of patterns for `--exclude-file`. */
+export const EXCLUDE_FILE_BYTES_MAX = 1 * MIB;
 
 /** A backup's bounds, so that its memory grows neither with a file nor with a tree. */
 export const BACKUP = {

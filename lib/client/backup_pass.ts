@@ -5,10 +5,9 @@
  *     walk + kept entries -> jobs (workers: read, cut, compress, seal, send)
  *                         -> queue of entries, in order -> tree -> segments and index records, sent from here
  */
-import { BACKUP } from "../limits.ts";
 import type { Entry } from "../vault/entry.ts";
-import { TreeBuilder, type Emit, type Tree } from "../vault/tree_builder.ts";
-import type { BackupTally } from "./backup_tally.ts";
+import { type Emit, type Tree, TreeBuilder } from "../vault/tree_builder.ts";
+import type { BackupTally, FileState } from "./backup_tally.ts";
 import { EntryQueue, type WaitingEntry } from "./entry_queue.ts";
 import type { FileJobs, FileOutcome } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
@@ -71,15 +70,9 @@ async function visit(
   const { entry } = scanned;
   if (entry.type === "dir") tally.folders++;
   if (entry.type !== "file") return { entry };
-  tally.files++;
-  tally.scannedBytes += entry.size;
-  const before = await findKept(kept, entry);
-  if (before !== undefined && kept !== undefined && isUnchanged(entry, before, kept.startMs)) {
-    tally.unchangedFiles++;
-    return { entry: withContents(entry, before) };
-  }
-  if (before === undefined) tally.newFiles++;
-  else tally.changedFiles++;
+  const { state, before } = await compareWithKept(kept, entry);
+  tally.count(entry, state);
+  if (state === "unchanged") return { entry: withContents(entry, before ?? {}) };
   if (entry.size === 0) return { entry };
   const { path, size, mtimeMs, ctimeMs, inode } = entry;
   const isSparse = scanned.allocatedBytes < size;
@@ -90,14 +83,18 @@ async function visit(
   return { entry, outcome };
 }
 
-async function findKept(kept: KeptCursor | undefined, { path }: Entry): Promise<Entry | undefined> {
-  if (kept === undefined) return undefined;
-  while (!kept.covers(path)) await kept.advance();
-  return kept.find(path);
-}
-
-function isUnchanged(entry: Entry, before: Entry, startMs: number): boolean {
-  return before.type === "file" && isSameStamp(entry, before) && !isFresh(before.ctimeMs, startMs);
+/** Whether a file has changed since the last snapshot, and its entry there. Paths come in order. */
+export async function compareWithKept(
+  kept: KeptCursor | undefined,
+  entry: Entry,
+): Promise<{ state: FileState; before?: Entry }> {
+  if (kept === undefined) return { state: "new" };
+  while (!kept.covers(entry.path)) await kept.advance();
+  const before = kept.find(entry.path);
+  if (before === undefined) return { state: "new" };
+  const isUnchanged = before.type === "file" && isSameStamp(entry, before) &&
+    !isFresh(before.ctimeMs, kept.startMs);
+  return { state: isUnchanged ? "unchanged" : "changed", before };
 }
 
 function withContents(entry: Entry, { extents, lists }: Pick<Entry, "extents" | "lists">): Entry {

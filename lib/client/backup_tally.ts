@@ -1,5 +1,9 @@
 /** What a backup counts, and the paths that it has to report. */
 import { BACKUP } from "../limits.ts";
+import type { Entry } from "../vault/entry.ts";
+
+/** A file, against the last snapshot. */
+export type FileState = "new" | "changed" | "unchanged";
 
 /** A path that is not in the backup, or not as it should be, and why. */
 export interface SkippedPath {
@@ -23,6 +27,15 @@ export class BackupTally {
   isScanned = false;
   readonly skipped: SkippedPath[] = [];
   skippedCount = 0;
+
+  /** Counts a file that the walk has come to. */
+  count({ size }: Entry, state: FileState): void {
+    this.files++;
+    this.scannedBytes += size;
+    if (state === "new") this.newFiles++;
+    else if (state === "changed") this.changedFiles++;
+    else this.unchangedFiles++;
+  }
 
   skip(path: string, reason: string): void {
     this.skippedCount++;

@@ -33,7 +33,10 @@ async function handle(message: ToWorker): Promise<void> {
   }
   const { number, job } = message;
   const result = await runner.run(job);
-  say({ type: "result", number, result }, result.buffer === undefined ? [] : [result.buffer.buffer]);
+  say(
+    { type: "result", number, result },
+    result.buffer === undefined ? [] : [result.buffer.buffer],
+  );
 }
 
 async function setUp(setup: WorkerSetup): Promise<Tools> {

@@ -2,7 +2,7 @@
  * Cuts a large file into chunks and holes, a buffer at a time (docs/format.md, "Chunks"). The cuts depend on the file's
  * contents only, not on where buffers end.
  */
-import { type ChunkSizes, Chunker, FILE_CHUNKS } from "../vault/chunker.ts";
+import { Chunker, type ChunkSizes, FILE_CHUNKS } from "../vault/chunker.ts";
 import { type ContentReader, HOLE_BLOCK_BYTES, isZeroBlock } from "./content_reader.ts";
 
 const STEP_BYTES = 4 * HOLE_BLOCK_BYTES;

@@ -11,7 +11,7 @@ import { SMALL_FILE_BYTES_MAX } from "../vault/small_files.ts";
 import type { Reference } from "../vault/session.ts";
 import type { FileResult, FileToRead, JobResult, SentExtent } from "./backup_job.ts";
 import type { EntryState } from "./file_state.ts";
-import { HugeFileReader, type HugeFileOptions } from "./huge_file_reader.ts";
+import { type HugeFileOptions, HugeFileReader } from "./huge_file_reader.ts";
 
 const HASH_SEED = 253;
 
@@ -104,8 +104,14 @@ export class FileJobs {
 
 function outcomeOf({ extents, fault, ...rest }: FileResult, references: Reference[]): FileOutcome {
   if (fault !== undefined) return { fault };
-  const size = extents.reduce((sum, extent) => sum + (extent.length === 1 ? extent[0] : extent[2]), 0);
-  return { contents: { size, extents: extents.map((sent) => toExtent(sent, references)) }, ...rest };
+  const size = extents.reduce(
+    (sum, extent) => sum + (extent.length === 1 ? extent[0] : extent[2]),
+    0,
+  );
+  return {
+    contents: { size, extents: extents.map((sent) => toExtent(sent, references)) },
+    ...rest,
+  };
 }
 
 function toExtent(sent: SentExtent, references: Reference[]): Extent {

@@ -84,7 +84,9 @@ function* scanFolder(folder: string, walk: Walk): Generator<Scanned> {
   for (const name of readNames(folder, walk)) {
     const path = prefix + name;
     const scanned = look(path, walk);
-    if (scanned === undefined || isOwn(scanned, walk) || isExcluded(scanned, { name, walk })) continue;
+    if (scanned === undefined || isOwn(scanned, walk) || isExcluded(scanned, { name, walk })) {
+      continue;
+    }
     yield scanned;
     if (scanned.entry.type !== "dir") continue;
     if (walk.isOneFileSystem && scanned.device !== walk.rootDevice) continue;
@@ -112,7 +114,9 @@ function readNames(folder: string, { onSkip }: ScanOptions): string[] {
     onSkip(folder, `its contents cannot be read: ${describeFileError(error)}`);
   }
   // The built-in order is that of UTF-16, which is another one only where there are surrogates.
-  return names.some((name) => /[\ud800-\uffff]/.test(name)) ? names.sort(comparePaths) : names.sort();
+  return names.some((name) => /[\ud800-\uffff]/.test(name))
+    ? names.sort(comparePaths)
+    : names.sort();
 }
 
 function look(
@@ -121,7 +125,13 @@ function look(
 ): Scanned | undefined {
   try {
     const info = stat(path);
-    const type = info.isFile ? "file" : info.isDirectory ? "dir" : info.isSymlink ? "symlink" : undefined;
+    const type = info.isFile
+      ? "file"
+      : info.isDirectory
+      ? "dir"
+      : info.isSymlink
+      ? "symlink"
+      : undefined;
     const fault = findPathFault(path) ?? (type === undefined ? describeKind(info) : undefined);
     if (fault !== undefined || type === undefined) {
       onSkip(path, fault ?? "");

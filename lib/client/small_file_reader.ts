@@ -2,7 +2,12 @@
  * Reads small files into the buffer of a record, one after another, and seals it where the vault's rule says that it
  * ends (docs/format.md, "Small files"). One read and one look at each file.
  */
-import { endsRecord, overflowsRecord, SMALL_FILE_BYTES_MAX, SMALL_RECORD_BYTES_MAX } from "../vault/small_files.ts";
+import {
+  endsRecord,
+  overflowsRecord,
+  SMALL_FILE_BYTES_MAX,
+  SMALL_RECORD_BYTES_MAX,
+} from "../vault/small_files.ts";
 import type { FileResult, FileToRead } from "./backup_job.ts";
 import { ContentReader } from "./content_reader.ts";
 import type { ContentSealer } from "./content_sealer.ts";

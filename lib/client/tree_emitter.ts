@@ -6,7 +6,7 @@ import { RecordType } from "../record.ts";
 import { type RecordContent, sealRecord } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
-import type { KeptWriter } from "./kept_file.ts";
+import type { KeptRecorder } from "./kept_recorder.ts";
 import type { RecordSender } from "./record_sender.ts";
 
 export interface TreeEmitterOptions {
@@ -14,7 +14,7 @@ export interface TreeEmitterOptions {
   session: Session;
   sender: RecordSender;
   kept: KeptCursor | undefined;
-  writer: KeptWriter | undefined;
+  recorder: KeptRecorder;
 }
 
 export class TreeEmitter {
@@ -28,12 +28,12 @@ export class TreeEmitter {
 
   /** The builders' way out; see `Emit`. */
   readonly emit = async (content: RecordContent): Promise<Reference> => {
-    const { recordKey, session, sender, kept, writer } = this.#options;
+    const { recordKey, session, sender, kept, recorder } = this.#options;
     const sealed = await sealRecord(recordKey, content);
     const known = kept?.known(sealed.id);
     const reference = known?.reference ?? maskKey(session, sealed);
     if (known?.isThere !== true) await sender.send(sealed);
-    if (content.type === RecordType.SEGMENT) writer?.addSegment({ reference, content });
+    if (content.type === RecordType.SEGMENT) recorder.addSegment({ reference, content });
     if (content.type === RecordType.INDEX) this.indexes.push(reference);
     return reference;
   };

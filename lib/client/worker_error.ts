@@ -1,5 +1,11 @@
 /** Errors on their way from a worker: copying one loses its class, and with it what can be done about it. */
-import { DamagedError, HoldfastError, ProtocolError, RefusedError, UnreachableError } from "../errors.ts";
+import {
+  DamagedError,
+  HoldfastError,
+  ProtocolError,
+  RefusedError,
+  UnreachableError,
+} from "../errors.ts";
 import { BusyError, SessionEndedError } from "./answer_error.ts";
 import type { WorkerFault } from "./backup_job.ts";
 
@@ -22,6 +28,8 @@ export function encodeWorkerError(error: unknown): WorkerFault {
 
 export function decodeWorkerError({ name, message, hint }: WorkerFault): Error {
   const details = hint === undefined ? {} : { hint };
-  if (Object.hasOwn(CLASSES, name)) return new CLASSES[name as keyof typeof CLASSES](message, details);
+  if (Object.hasOwn(CLASSES, name)) {
+    return new CLASSES[name as keyof typeof CLASSES](message, details);
+  }
   return new HoldfastError(message, details);
 }
