@@ -122,7 +122,8 @@ class OpenPack {
   #bytes = PACK_HEADER_BYTES;
   firstAppendMs = 0;
   lastAppendMs = 0;
-  hasFailed = false;
+  /** What made the first write fail. After it nobody knows how much was written: nothing may follow. */
+  #failure: { error: unknown } | undefined;
 
   constructor(name: string, options: PackWriterOptions & { folder: string }) {
     this.#name = name;
@@ -142,13 +143,13 @@ class OpenPack {
   }
 
   takes({ bytes }: CheckedRecord): boolean {
-    if (this.hasFailed) return false;
+    if (this.#failure) return false;
     const size = this.#bytes + PACK_PREFIX_BYTES + bytes.length;
     return size <= STORE.packBytes || this.#entries.length === 0;
   }
 
   find(id: string): Appended | undefined {
-    return this.hasFailed ? undefined : this.#ids.get(id);
+    return this.#failure ? undefined : this.#ids.get(id);
   }
 
   append({ id, type, bytes }: CheckedRecord, now: number): Appended {
@@ -171,7 +172,7 @@ class OpenPack {
 
   finish(): void {
     this.#finish().then(this.#durable.resolve, (error) => {
-      this.hasFailed = true;
+      this.#failure ??= { error };
       this.#durable.reject(error);
     });
   }
@@ -201,15 +202,14 @@ class OpenPack {
   async #drain(): Promise<void> {
     try {
       const writer = await this.#writer;
-      // After a failure nobody knows how much was written: nothing may follow.
-      if (this.hasFailed) throw new Error("Cannot write pack: a write before failed");
+      if (this.#failure) throw this.#failure.error;
       while (this.#queue.length > 0) {
         const pieces = this.#queue;
         this.#queue = [];
         for (const bytes of joinSmall(pieces)) await writer.write(bytes);
       }
     } catch (error) {
-      this.hasFailed = true;
+      this.#failure ??= { error };
       throw error;
     } finally {
       this.#writing = undefined; // in the same turn as the last look at the queue
