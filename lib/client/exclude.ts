@@ -52,7 +52,12 @@ function compileGlob(glob: string): (text: string) => boolean {
 }
 
 function makePatternTest(texts: string[]): Exclude {
-  const make = () => ignore({ allowRelativePaths: true }).add(texts);
+  // Otherwise a name that is nothing but dots is refused.
+  const make = () => {
+    const rules = ignore({ allowRelativePaths: true });
+    for (const text of texts) rules.add(text);
+    return rules;
+  };
   let rules = make();
   let count = 0;
   return ({ relativePath, isFolder }) => {
