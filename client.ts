@@ -24,6 +24,10 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "let one more device into the vault",
     load: async () => (await import("./lib/client/invite.ts")).INVITE_COMMAND,
   },
+  backup: {
+    summary: "make a snapshot of files and folders",
+    load: async () => (await import("./lib/client/backup.ts")).BACKUP_COMMAND,
+  },
   restore: {
     summary: "write a snapshot, or part of it, into a folder",
     load: async () => (await import("./lib/client/restore.ts")).RESTORE_COMMAND,

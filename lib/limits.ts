@@ -99,6 +99,7 @@ export const VAULT = {
   epochsMax: 100,
   /** Tag labels of one commit. */
   tagsMax: 32,
+  tagCharsMax: 200,
   /** Roots named by one forget, unforget or drop event. */
   rootsPerEventMax: 1024,
   /** A device's name as it stands in the journal, sealed. */
@@ -223,4 +224,41 @@ export const STORE = {
   checkpointEvents: 256,
   /** A vault that nobody uses is closed after this long. */
   vaultIdleMs: 60 * SECOND,
+} as const;
+
+/** A file of patterns for `--exclude-file`. */
+export const EXCLUDE_FILE_BYTES_MAX = 1 * MIB;
+
+/** A backup's bounds, so that its memory grows neither with a file nor with a tree. */
+export const BACKUP = {
+  /** Past this, further cores gain nothing over one connection to one server. */
+  workersMax: 4,
+  /** Jobs of one worker that are under way, so that its core is never idle. */
+  jobsPerWorker: 2,
+  /** Files of 256 KiB and more go whole to a worker; from this size on they are cut once for all of them. */
+  hugeFileBytes: 64 * MIB,
+  /** A job takes files up to the first bound, ends by chance before the second, and never has more. */
+  jobBytesMin: 4 * MIB,
+  jobBytesMax: 8 * MIB,
+  jobFilesMax: 1024,
+  /** A buffer for a large file: several chunks fit. */
+  pieceBytes: 12 * MIB,
+  /** Records of one thread that are being sealed at once. */
+  sealsMax: 4,
+  /** Records that wait for an answer to HAS, in bytes. */
+  heldBytesMax: 8 * MIB,
+  /** Records whose coming again is noticed without asking. */
+  recentIdsMax: 16_384,
+  /** Entries that wait for the contents of an earlier one. */
+  waitingEntriesMax: 8_192,
+  /** Hard-linked files whose contents wait for their other names. */
+  linkedFilesMax: 4_096,
+  /** Segments of the last snapshot behind the walk whose references can be used again. */
+  knownSegmentsMax: 256,
+  /** Paths that are reported one by one; of more only the number. */
+  reportedPathsMax: 100,
+  /** The last snapshot's entries: one record of the file, and its last one. */
+  keptRecordBytesMax: 16 * MIB,
+  /** Passes of one run: each after the first heals what the server did not have. */
+  passesMax: 4,
 } as const;

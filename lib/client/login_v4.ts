@@ -7,18 +7,16 @@ import { DamagedError, HoldfastError, UnreachableError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../flags.ts";
 import type { Signer } from "../journal.ts";
 import { CLIENT_DEFAULTS, VAULT_CLIENT } from "../limits.ts";
-import { decryptLoginSecret } from "../login.ts";
+import { decryptLoginSecret, loginMessage, proveLogin } from "../login.ts";
 import { AnswerCode, decodeEventsPage, encodeEventsAfter } from "../protocol_v4.ts";
 import { type EventsPage, RequestCode } from "../protocol_v4.ts";
 import {
   type Challenge,
   decodeChallenge,
   decodeWelcome,
-  deviceProof,
   encodeHello,
   type Hello,
   LoginKind,
-  loginMessage,
   type Welcome,
 } from "../protocol_v4_login.ts";
 import { connectPinned } from "../tls.ts";
@@ -100,7 +98,7 @@ export async function logInDevice(
   const { nonce, cipher } = await sayHello(wire, hello);
   const key = await importLoginKey(loginKey);
   const secret = await decryptLoginSecret(key, cipher);
-  const proof = deviceProof(secret, { pin, id: deviceId, nonce });
+  const proof = proveLogin(secret, { pin, signer: deviceId, nonce });
   const loggedIn = await prove(wire, { proof, eventsAfter });
   if (!equalBytes(loggedIn.welcome.vaultId, vaultId)) {
     throw new DamagedError("Cannot trust server: it answers for another vault");
@@ -114,7 +112,7 @@ export async function logInRecovery(
   { pin, login }: { pin: Uint8Array; login: RecoveryLogin },
 ): Promise<LoggedIn> {
   const { nonce } = await sayHello(wire, { kind: LoginKind.RECOVERY, id: login.id });
-  const proof = await login.sign(loginMessage({ pin, id: login.id, nonce }));
+  const proof = await login.sign(loginMessage({ pin, signer: login.id, nonce }));
   return await prove(wire, { proof, eventsAfter: 0 });
 }
 
