@@ -74,7 +74,7 @@ export class RecordLoader {
 
   /** A record as it is stored; its bytes are not compared with its id. */
   async fetch(id: Uint8Array): Promise<Uint8Array> {
-    const { state, record } = await this.#session.getOne(id);
+    const { state, record } = await this.#session.getAnswer(id);
     if (state === RecordState.FOUND) return record;
     throw recordError(id, state);
   }

@@ -245,8 +245,14 @@ export class VaultClientSession {
     return stream.done;
   }
 
+  /** Gets one record; undefined if it is missing or damaged at the server. */
+  async getOne(id: Uint8Array): Promise<Uint8Array | undefined> {
+    const { state, record } = await this.getAnswer(id);
+    return state === RecordState.FOUND ? record : undefined;
+  }
+
   /** Gets one record, or what is wrong with it. */
-  async getOne(id: Uint8Array): Promise<RecordAnswer> {
+  async getAnswer(id: Uint8Array): Promise<RecordAnswer> {
     let found: RecordAnswer = { index: 0, state: RecordState.MISSING, record: new Uint8Array(0) };
     await this.get([id], (answer) => void (found = answer));
     return found;

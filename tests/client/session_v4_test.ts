@@ -96,7 +96,7 @@ Deno.test("a callback of get() that throws ends that get() and nothing else", as
         }),
         /no room/,
       );
-      assert.equal((await session.getOne(ids[0])).state, RecordState.FOUND);
+      assert.deepEqual(await session.getOne(ids[0]), records[0].record);
     });
   });
 });
