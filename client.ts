@@ -1,8 +1,8 @@
 /** The client: makes backups and sends files. `client --help` tells the rest. */
-import { findTransferInfo, SEND_COMMAND } from "./lib/client/send.ts";
-import { runProgram } from "./lib/program.ts";
+import { findTransferInfo } from "./lib/client/transfer_info.ts";
+import { type LazyCommand, runProgram } from "./lib/program.ts";
 
-const INTRO = `holdfast client: sends files to a holdfast server
+const INTRO = `holdfast client: makes backups on a holdfast server, and restores them
 
 Usage: client [command] [flags]
        client <command> --help        shows the command's flags`;
@@ -10,11 +10,55 @@ Usage: client [command] [flags]
 const OUTRO =
   `Without arguments, and with a transfer.info beside it, it sends the file that is named there.`;
 
+/** Loaded when they are run: so help, and each command, starts fast. */
+const COMMANDS: Record<string, LazyCommand> = {
+  init: {
+    summary: "make this machine a device of a vault",
+    load: async () => (await import("./lib/client/init.ts")).INIT_COMMAND,
+  },
+  recover: {
+    summary: "get a vault back with its recovery code",
+    load: async () => (await import("./lib/client/recover.ts")).RECOVER_COMMAND,
+  },
+  invite: {
+    summary: "let one more device into the vault",
+    load: async () => (await import("./lib/client/invite.ts")).INVITE_COMMAND,
+  },
+  backup: {
+    summary: "make a snapshot of files and folders",
+    load: async () => (await import("./lib/client/backup.ts")).BACKUP_COMMAND,
+  },
+  restore: {
+    summary: "write a snapshot, or part of it, into a folder",
+    load: async () => (await import("./lib/client/restore.ts")).RESTORE_COMMAND,
+  },
+  snapshots: {
+    summary: "show which snapshots there are",
+    load: async () => (await import("./lib/client/snapshots.ts")).SNAPSHOTS_COMMAND,
+  },
+  ls: {
+    summary: "show what is in a folder of a snapshot",
+    load: async () => (await import("./lib/client/ls.ts")).LS_COMMAND,
+  },
+  find: {
+    summary: "look for names in snapshots",
+    load: async () => (await import("./lib/client/find.ts")).FIND_COMMAND,
+  },
+  diff: {
+    summary: "show what is different between two snapshots",
+    load: async () => (await import("./lib/client/diff.ts")).DIFF_COMMAND,
+  },
+  send: {
+    summary: "send files with the classic protocol",
+    load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,
+  },
+};
+
 const exitCode = await runProgram({
   name: "client",
   intro: INTRO,
   outro: OUTRO,
-  commands: { send: SEND_COMMAND },
+  commands: COMMANDS,
   defaultCommand: (args) =>
     args.length === 0 && findTransferInfo() !== undefined ? "send" : undefined,
 }, Deno.args);

@@ -103,6 +103,7 @@ export const VAULT = {
   epochsMax: 100,
   /** Tag labels of one commit. */
   tagsMax: 32,
+  tagCharsMax: 200,
   /** Roots named by one forget, unforget or drop event. */
   rootsPerEventMax: 1024,
   /** A device's name as it stands in the journal, sealed. */
@@ -140,6 +141,60 @@ export const WIRE = {
   answerQueueBytesMax: 1 * MIB,
 } as const;
 
+/** Files of a profile that are read whole; the state of a journal with a million snapshots fits. */
+export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
+
+/** What a client that reads snapshots keeps in memory. */
+export const READER = {
+  /** Keys of sessions. */
+  sessionsMax: 4096,
+  /** Records that are loaded before they are asked for. */
+  aheadMax: 8,
+} as const;
+
+/** How a restore is cut into jobs, and what it keeps in memory. */
+export const RESTORE = {
+  /** A job ends at any of these, before a file that shares no record with it. */
+  jobFilesMax: 512,
+  jobRecordsMax: 64,
+  jobBytesMax: 16 * MIB,
+  /** Entries of any kind between two jobs; so what waits for a job has a bound. */
+  jobEntriesMax: 4096,
+  /** A larger file is written by several jobs. */
+  wholeFileBytesMax: 16 * MIB,
+  /** Jobs that a worker has at one time: one that is read and one that is written. */
+  jobsPerWorker: 2,
+  workersMax: 2,
+  /** Below this much, starting workers takes longer than they save. */
+  inlineBytesMax: 4 * MIB,
+  /** Records of a worker that are being opened. */
+  openingBytesMax: 16 * MIB,
+  /** Runs of zeros of this size, in place, are left out of a file. */
+  sparseBlockBytes: 64 * KIB,
+  /** Files with several names that are remembered; past it a name becomes a file of its own. */
+  hardLinksMax: 262_144,
+  /** How long workers may take to leave off. */
+  stopMs: 3 * SECOND,
+} as const;
+
+/** A client's connections to its vault (docs/protocol_v4.md). */
+export const VAULT_CLIENT = {
+  /** Longest silence of a server that owes an answer. */
+  answerMs: 120 * SECOND,
+  /** The same while a commit is checked: the server follows every link of the snapshot. */
+  commitMs: 1800 * SECOND,
+  /** Unacknowledged PUTs of a connection; above the size of a pack, or every pack would wait. */
+  windowBytes: 32 * MIB,
+  /** Pauses before a lost connection is made again; then it is given up. */
+  reconnectMs: [0, 500, 1000, 2000, 4000, 8000, 15_000, 30_000],
+  /** Pauses before a request is repeated that the server was too busy for. */
+  busyMs: [500, 1000, 2000, 4000, 8000],
+  /** Times that a statement is signed again because the journal has gone on. */
+  staleMax: 8,
+  /** How often a connection looks at its clock. */
+  tickMs: 1000,
+} as const;
+
 /** Bounds of the server's store (docs/store.md). */
 export const STORE = {
   /** A pack is finished when it has this size, or this many records, whichever comes first. */
@@ -173,4 +228,41 @@ export const STORE = {
   checkpointEvents: 256,
   /** A vault that nobody uses is closed after this long. */
   vaultIdleMs: 60 * SECOND,
+} as const;
+
+/** A file of patterns for `--exclude-file`. */
+export const EXCLUDE_FILE_BYTES_MAX = 1 * MIB;
+
+/** A backup's bounds, so that its memory grows neither with a file nor with a tree. */
+export const BACKUP = {
+  /** Past this, further cores gain nothing over one connection to one server. */
+  workersMax: 4,
+  /** Jobs of one worker that are under way, so that its core is never idle. */
+  jobsPerWorker: 2,
+  /** Files of 256 KiB and more go whole to a worker; from this size on they are cut once for all of them. */
+  hugeFileBytes: 64 * MIB,
+  /** A job takes files up to the first bound, ends by chance before the second, and never has more. */
+  jobBytesMin: 4 * MIB,
+  jobBytesMax: 8 * MIB,
+  jobFilesMax: 1024,
+  /** A buffer for a large file: several chunks fit. */
+  pieceBytes: 12 * MIB,
+  /** Records of one thread that are being sealed at once. */
+  sealsMax: 4,
+  /** Records that wait for an answer to HAS, in bytes. */
+  heldBytesMax: 8 * MIB,
+  /** Records whose coming again is noticed without asking. */
+  recentIdsMax: 16_384,
+  /** Entries that wait for the contents of an earlier one. */
+  waitingEntriesMax: 8_192,
+  /** Hard-linked files whose contents wait for their other names. */
+  linkedFilesMax: 4_096,
+  /** Segments of the last snapshot behind the walk whose references can be used again. */
+  knownSegmentsMax: 256,
+  /** Paths that are reported one by one; of more only the number. */
+  reportedPathsMax: 100,
+  /** The last snapshot's entries: one record of the file, and its last one. */
+  keptRecordBytesMax: 16 * MIB,
+  /** Passes of one run: each after the first heals what the server did not have. */
+  passesMax: 4,
 } as const;

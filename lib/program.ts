@@ -14,13 +14,19 @@ export interface Command {
   run(args: string[]): Promise<number>;
 }
 
+/** A command that is loaded when it is run, so that the program starts fast. */
+export interface LazyCommand {
+  summary: string;
+  load: () => Promise<Command>;
+}
+
 export interface Program {
   name: string;
   /** What stands above the list of commands in `--help`. */
   intro: string;
   /** What stands below it. */
   outro: string;
-  commands: Record<string, Command>;
+  commands: Record<string, Command | LazyCommand>;
   /** What runs when the first argument is a flag or missing; undefined asks for a command. */
   defaultCommand: (args: string[]) => string | undefined;
 }
@@ -72,7 +78,7 @@ async function dispatch(program: Program, args: string[]): Promise<number> {
     return ExitCode.DONE;
   }
   if (first === "--help" || first === "-h" || first === "help") {
-    print(rest.length === 0 ? formatHelp(program) : findCommand(program, rest[0]).help);
+    print(rest.length === 0 ? formatHelp(program) : (await findCommand(program, rest[0])).help);
     return ExitCode.DONE;
   }
   const isNamed = first !== undefined && !first.startsWith("-");
@@ -81,7 +87,7 @@ async function dispatch(program: Program, args: string[]): Promise<number> {
     printError(formatHelp(program));
     return ExitCode.USAGE;
   }
-  const command = findCommand(program, name);
+  const command = await findCommand(program, name);
   const commandArgs = isNamed ? rest : args;
   if (commandArgs.includes("--help") || commandArgs.includes("-h")) {
     print(command.help);
@@ -90,8 +96,11 @@ async function dispatch(program: Program, args: string[]): Promise<number> {
   return await command.run(commandArgs);
 }
 
-function findCommand(program: Program, name: string): Command {
-  if (Object.hasOwn(program.commands, name)) return program.commands[name];
+async function findCommand(program: Program, name: string): Promise<Command> {
+  if (Object.hasOwn(program.commands, name)) {
+    const command = program.commands[name];
+    return "load" in command ? await command.load() : command;
+  }
   throw new UsageError(`Unknown command "${name}"`, {
     hint: `${program.name} --help lists the commands`,
   });

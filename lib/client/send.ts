@@ -15,12 +15,16 @@ import {
 } from "../flags.ts";
 import { CLIENT_DEFAULTS, SETTINGS_FILE_BYTES_MAX } from "../limits.ts";
 import { type Command, print, printError, reportError } from "../program.ts";
-import { settingsFolders } from "../program_folder.ts";
 import { within } from "../time.ts";
 import { IdentityFolder } from "./identity.ts";
 import { ChecksumError, ClassicClientSession, type Login } from "./session_v3.ts";
 import { openSourceFile, SourceError, type SourceFile } from "./source_file.ts";
-import { checkClientName, parseTransferInfo, type TransferInfo } from "./transfer_info.ts";
+import {
+  checkClientName,
+  findTransferInfo,
+  parseTransferInfo,
+  type TransferInfo,
+} from "./transfer_info.ts";
 import { Progress } from "./ui.ts";
 
 const HELP = `client send: sends files with the classic protocol (version 3)
@@ -63,18 +67,6 @@ export const SEND_COMMAND: Command = {
   help: HELP,
   run: (args) => send(parseOptions(args)),
 };
-
-/** The folder beside the client that holds `transfer.info`, if any does. */
-export function findTransferInfo(): string | undefined {
-  return settingsFolders().find((folder) => {
-    try {
-      return Deno.statSync(join(folder, "transfer.info")).isFile;
-    } catch (error) {
-      if (error instanceof Deno.errors.NotFound) return false;
-      throw error;
-    }
-  });
-}
 
 async function send(options: SendOptions): Promise<number> {
   const { sources, failed } = openSources(options.filePaths);

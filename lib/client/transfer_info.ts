@@ -1,7 +1,9 @@
 /** `transfer.info`: what the classic run sends, and where (docs/protocol.md, "Files"). */
+import { join } from "node:path";
 import { UsageError } from "../errors.ts";
 import { type HostPort, parseHostPort } from "../flags.ts";
 import { CLASSIC } from "../limits.ts";
+import { settingsFolders } from "../program_folder.ts";
 
 export interface TransferInfo {
   server: HostPort;
@@ -32,4 +34,16 @@ export function checkClientName(name: string): void {
       hint: `a name has 1 to ${CLASSIC.transferNameCharsMax} characters`,
     });
   }
+}
+
+/** The folder beside the client that holds `transfer.info`, if any does. */
+export function findTransferInfo(): string | undefined {
+  return settingsFolders().find((folder) => {
+    try {
+      return Deno.statSync(join(folder, "transfer.info")).isFile;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
+  });
 }

@@ -1,0 +1,175 @@
+/** One attempt at a backup: a pass with its workers, the root, and the commit. */
+import { encodeCommit } from "../journal_body.ts";
+import { EventKind } from "../journal.ts";
+import { VAULT_CLIENT } from "../limits.ts";
+import { printError } from "../program.ts";
+import { sealRoot } from "../vault/root.ts";
+import { deriveLabelKey, setLabel, tagLabel, type WriteKeys } from "../vault/secrets.ts";
+import type { Session } from "../vault/session.ts";
+import type { Tree } from "../vault/tree_builder.ts";
+import { SessionEndedError, StaleEventError } from "./answer_error.ts";
+import type { SentCount } from "./backup_job.ts";
+import { runPass } from "./backup_pass.ts";
+import { BackupTally } from "./backup_tally.ts";
+import { ContentSealer } from "./content_sealer.ts";
+import { FileJobs } from "./file_jobs.ts";
+import { JobPool } from "./job_pool.ts";
+import { JobRunner } from "./job_runner.ts";
+import { KeptCursor } from "./kept_cursor.ts";
+import type { KeptFile } from "./kept_file.ts";
+import { KeptRecorder } from "./kept_recorder.ts";
+import type { KeptStore } from "./kept_store.ts";
+import { RecordSender } from "./record_sender.ts";
+import type { Scanned } from "./scan.ts";
+import type { CommitResult } from "./session_v4.ts";
+import { TreeEmitter } from "./tree_emitter.ts";
+import { refreshJournal, signByDevice, type VaultAccess } from "./vault_access.ts";
+
+/** What is to be backed up. */
+export interface BackupPlan {
+  /** Sorted, none in another. */
+  roots: string[];
+  tags: string[];
+  host: string;
+  /** Begins the walk, which tells the tally what it had to leave out. */
+  scan: (tally: BackupTally) => Iterable<Scanned>;
+}
+
+export interface AttemptOptions {
+  vault: VaultAccess;
+  plan: BackupPlan;
+  keys: WriteKeys;
+  session: Session & { record: Uint8Array<ArrayBuffer> };
+  store: KeptStore;
+  /** Sum over all attempts. */
+  sent: SentCount;
+  interrupted: Promise<never>;
+  workers: number;
+  /** Told of the tally as the pass begins, and of what the last snapshot had. */
+  onPass: (tally: BackupTally, last: { entries: number; bytes: number } | undefined) => void;
+}
+
+export interface Attempt {
+  outcome: "committed" | "missing" | "ended";
+  /** 32 bytes; empty if the session ended before there was one. */
+  root: Uint8Array;
+  tally: BackupTally;
+  sent: SentCount;
+  /** The file with its entries, if one could be written. */
+  keptPath: string | undefined;
+}
+
+interface Tools {
+  sender: RecordSender;
+  pool: JobPool;
+  kept: KeptCursor | undefined;
+  recorder: KeptRecorder;
+  tally: BackupTally;
+  startMs: number;
+}
+
+export async function makeAttempt(
+  options: AttemptOptions,
+  { sessionId, kept }: { sessionId: Uint8Array; kept: KeptFile | undefined },
+): Promise<Attempt> {
+  const { vault, session, sent } = options;
+  const startMs = Date.now();
+  const tally = new BackupTally();
+  options.onPass(tally, kept?.head);
+  await vault.session.openSession(sessionId);
+  const sender = new RecordSender(vault.session);
+  const pool = makePool(options, { sessionId, sender });
+  const recorder = new KeptRecorder(options.store, vault.profile.folder);
+  try {
+    await sender.send(session);
+    const cursor = kept && await openCursor(kept, vault);
+    const tools = { sender, pool, kept: cursor, recorder, tally, startMs };
+    return { ...await attemptCommit(options, tools), tally, sent };
+  } catch (error) {
+    if (!(error instanceof SessionEndedError)) throw error;
+    return { outcome: "ended", root: new Uint8Array(0), tally, sent, keptPath: undefined };
+  } finally {
+    pool.close();
+    recorder.close();
+    for (const { bytes, records } of [sender.sent, ...pool.sent]) {
+      sent.bytes += bytes;
+      sent.records += records;
+    }
+  }
+}
+
+async function attemptCommit(
+  options: AttemptOptions,
+  { sender, pool, kept, recorder, tally, startMs }: Tools,
+): Promise<Pick<Attempt, "outcome" | "root" | "keptPath">> {
+  const { keys, plan, session, vault, interrupted } = options;
+  const emitter = new TreeEmitter({ ...keys, session, sender, kept, recorder });
+  const { emit } = emitter;
+  const onRead = (bytes: number) => void (tally.bytesRead += bytes);
+  const jobs = new FileJobs({ ...keys, session, pool, emit, onRead });
+  const entries = plan.scan(tally);
+  const tree = await runPass({ ...keys, entries, kept, jobs, emit, tally, interrupted });
+  const root = await sendRoot(options, { sender, tree, tally, startMs });
+  await Promise.race([Promise.all([pool.drain(), sender.drain()]), interrupted]);
+  const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes: emitter.indexes });
+  const result = await Promise.race([commit(vault, { root, plan }), interrupted]);
+  return { outcome: "missing" in result ? "missing" : "committed", root, keptPath };
+}
+
+function makePool(
+  { vault, keys, session, workers }: AttemptOptions,
+  { sessionId, sender }: { sessionId: Uint8Array; sender: RecordSender },
+): JobPool {
+  const { recordKey, chunkTable, pathTable } = keys;
+  const { id, key } = session;
+  const setup = {
+    ...{ connection: vault.options, sessionId, session: { id, key } },
+    ...{ recordKey, chunkTable, pathTable },
+  };
+  const sealer = new ContentSealer({ recordKey, session, sender });
+  const runner = new JobRunner({ sealer, chunkTable, pathTable });
+  return new JobPool({ setup, runner, workers });
+}
+
+function openCursor(kept: KeptFile, { session }: VaultAccess): Promise<KeptCursor> {
+  return KeptCursor.open(kept, {
+    has: (ids) => session.has(ids),
+    onDamage: () => printError("note: the kept entries are damaged; files are read again"),
+  });
+}
+
+async function sendRoot(
+  { plan, session, vault }: AttemptOptions,
+  { sender, tree, tally, startMs }: Pick<Tools, "sender" | "tally" | "startMs"> & { tree: Tree },
+): Promise<Uint8Array> {
+  const { top, level, totals } = tree;
+  const sealed = await sealRoot(session, {
+    device: vault.profile.device.id.toHex(),
+    ...{ timeMs: startMs, host: plan.host, paths: plan.roots, tags: plan.tags },
+    ...{ totals, skipped: tally.skippedCount, top, level },
+  });
+  await sender.send(sealed);
+  return sealed.id;
+}
+
+/** The statement stays the same unless the journal has gone on in a way that it must know. */
+async function commit(
+  vault: VaultAccess,
+  { root, plan }: { root: Uint8Array; plan: BackupPlan },
+): Promise<CommitResult> {
+  const labelKey = deriveLabelKey(vault.profile.keyring.epochs[0].writeSecret);
+  const body = encodeCommit({
+    root,
+    setLabel: setLabel(labelKey, plan.roots),
+    tagLabels: plan.tags.map((tag) => tagLabel(labelKey, tag)),
+  });
+  for (let attempt = 0;; attempt++) {
+    const statement = await signByDevice(vault.profile, { kind: EventKind.COMMIT, body });
+    try {
+      return await vault.session.commit(statement);
+    } catch (error) {
+      if (!(error instanceof StaleEventError) || attempt === VAULT_CLIENT.staleMax) throw error;
+      await refreshJournal(vault);
+    }
+  }
+}

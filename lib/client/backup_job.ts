@@ -1,0 +1,83 @@
+/**
+ * What a backup's main thread and its workers say to each other: plain data, because it is copied from one to the
+ * other. A job is a run of files to read, or a piece of a huge file that is cut already.
+ */
+import type { Session } from "../vault/session.ts";
+import type { EntryState, FileStamp } from "./file_state.ts";
+import type { SessionOptions } from "./session_v4.ts";
+
+/** A file to read, and what it looked like when the walk came by. */
+export interface FileToRead extends FileStamp {
+  path: string;
+  /** It takes less room than it has bytes. */
+  isSparse: boolean;
+}
+
+export type Job =
+  /** Files below 256 KiB, in path order; several share a record. */
+  | { kind: "small"; files: FileToRead[] }
+  | { kind: "large"; files: FileToRead[] }
+  | { kind: "piece"; buffer: Uint8Array<ArrayBuffer>; chunks: { start: number; end: number }[] };
+
+/** A record's id and its masked key; the session is that of the run. */
+export interface SentReference {
+  id: Uint8Array;
+  maskedKey: Uint8Array;
+}
+
+/** Bytes of a file: part of a record by its place in the job's references, or a hole. */
+export type SentExtent = [reference: number, offset: number, length: number] | [hole: number];
+
+/** What became of a file. */
+export interface FileResult {
+  extents: SentExtent[];
+  /** Its state just before it was read, if that is not what the walk saw. */
+  state?: EntryState;
+  /** It changed while it was read, twice. What was read may be of several moments. */
+  isTorn?: boolean;
+  /** Why it is not in the backup. */
+  fault?: string;
+}
+
+export interface JobResult {
+  references: SentReference[];
+  /** One for each file of the job. */
+  files: FileResult[];
+  /** The piece's buffer, to be used again. */
+  buffer?: Uint8Array<ArrayBuffer>;
+  bytesRead: number;
+}
+
+/** What a worker needs to begin. */
+export interface WorkerSetup {
+  connection: SessionOptions;
+  /** Of the server's session. 16 bytes. */
+  sessionId: Uint8Array;
+  session: Session;
+  recordKey: Uint8Array;
+  chunkTable: Uint32Array;
+  pathTable: Uint32Array;
+}
+
+/** An error in a form that can be copied; see `worker_error.ts`. */
+export interface WorkerFault {
+  name: string;
+  message: string;
+  hint?: string;
+}
+
+export interface SentCount {
+  bytes: number;
+  records: number;
+}
+
+export type ToWorker =
+  | { type: "setup"; setup: WorkerSetup }
+  | { type: "job"; number: number; job: Job }
+  /** Answer when everything is durable. */
+  | { type: "drain" };
+
+export type FromWorker =
+  | { type: "result"; number: number; result: JobResult }
+  | { type: "drained"; sent: SentCount }
+  | { type: "failed"; fault: WorkerFault };

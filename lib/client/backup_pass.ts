@@ -1,0 +1,128 @@
+/**
+ * One pass of a backup: the walk, merged with the kept entries, gives entries in order; contents of files that are new or
+ * changed are read by jobs; the tree takes the entries when their contents are done. These run at the same time:
+ *
+ *     walk + kept entries -> jobs (workers: read, cut, compress, seal, send)
+ *                         -> queue of entries, in order -> tree -> segments and index records, sent from here
+ */
+import type { Entry } from "../vault/entry.ts";
+import { type Emit, type Tree, TreeBuilder } from "../vault/tree_builder.ts";
+import type { BackupTally, FileState } from "./backup_tally.ts";
+import { EntryQueue, type WaitingEntry } from "./entry_queue.ts";
+import type { FileJobs, FileOutcome } from "./file_jobs.ts";
+import { isFresh, isSameStamp } from "./file_state.ts";
+import type { KeptCursor } from "./kept_cursor.ts";
+import { LinkedFiles } from "./linked_files.ts";
+import type { Scanned } from "./scan.ts";
+
+/** How long the walk may keep everything else from its turn. */
+const TURN_MS = 50;
+
+export interface PassOptions {
+  entries: Iterable<Scanned>;
+  kept: KeptCursor | undefined;
+  jobs: FileJobs;
+  emit: Emit;
+  pathTable: Uint32Array;
+  tally: BackupTally;
+  /** Rejects when the backup is to end at once. */
+  interrupted: Promise<never>;
+}
+
+/** @throws {RangeError} if there was nothing at all */
+export async function runPass(options: PassOptions): Promise<Tree> {
+  const queue = new EntryQueue();
+  const stop = (error: unknown) => queue.fail(error);
+  const walking = walk(options, queue);
+  walking.catch(stop);
+  const building = build(options, queue);
+  building.catch(stop);
+  options.interrupted.catch(stop);
+  const [, tree] = await Promise.race([Promise.all([walking, building]), options.interrupted]);
+  return tree;
+}
+
+async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
+  const { entries, jobs, tally } = options;
+  const linked = new LinkedFiles();
+  let turnAt = performance.now() + TURN_MS;
+  for (const scanned of entries) {
+    if (queue.isFull) {
+      await jobs.flush({ isLast: false });
+      await queue.room();
+    }
+    queue.push(await visit(scanned, options, linked));
+    if (performance.now() < turnAt) continue;
+    await new Promise((resolve) => setTimeout(resolve, 0));
+    turnAt = performance.now() + TURN_MS;
+  }
+  tally.isScanned = true;
+  await jobs.flush({ isLast: true });
+  queue.end();
+}
+
+/** Decides whether a file has to be read, and has it read. */
+async function visit(
+  scanned: Scanned,
+  { kept, jobs, tally }: PassOptions,
+  linked: LinkedFiles,
+): Promise<WaitingEntry> {
+  const { entry } = scanned;
+  if (entry.type === "dir") tally.folders++;
+  if (entry.type !== "file") return { entry };
+  const { state, before } = await compareWithKept(kept, entry);
+  tally.count(entry, state);
+  if (state === "unchanged") return { entry: withContents(entry, before ?? {}) };
+  if (entry.size === 0) return { entry };
+  const { path, size, mtimeMs, ctimeMs, inode } = entry;
+  const isSparse = scanned.allocatedBytes < size;
+  const read = () => jobs.add({ path, size, mtimeMs, ctimeMs, inode, isSparse });
+  const { outcome } = entry.nlink > 1 && entry.inode > 0
+    ? await linked.get(scanned, read)
+    : await read();
+  return { entry, outcome };
+}
+
+/** Whether a file has changed since the last snapshot, and its entry there. Paths come in order. */
+export async function compareWithKept(
+  kept: KeptCursor | undefined,
+  entry: Entry,
+): Promise<{ state: FileState; before?: Entry }> {
+  if (kept === undefined) return { state: "new" };
+  while (!kept.covers(entry.path)) await kept.advance();
+  const before = kept.find(entry.path);
+  if (before === undefined) return { state: "new" };
+  const isUnchanged = before.type === "file" && isSameStamp(entry, before) &&
+    !isFresh(before.ctimeMs, kept.startMs);
+  return { state: isUnchanged ? "unchanged" : "changed", before };
+}
+
+function withContents(entry: Entry, { extents, lists }: Pick<Entry, "extents" | "lists">): Entry {
+  if (lists !== undefined) return { ...entry, lists };
+  return extents === undefined ? entry : { ...entry, extents };
+}
+
+async function build({ emit, pathTable, tally }: PassOptions, queue: EntryQueue): Promise<Tree> {
+  const builder = new TreeBuilder({ pathTable, emit });
+  for (;;) {
+    const batch = await queue.take();
+    if (batch.length === 0) return await builder.finish();
+    for (const { entry, outcome } of batch) {
+      const done = outcome === undefined ? entry : complete(entry, await outcome, tally);
+      if (done !== undefined) await builder.add(done);
+      tally.doneEntries++;
+      tally.doneBytes += entry.size;
+    }
+  }
+}
+
+/** The entry with what was read; undefined if nothing was. */
+function complete(entry: Entry, outcome: FileOutcome, tally: BackupTally): Entry | undefined {
+  const { contents, state, isTorn, fault } = outcome;
+  if (contents === undefined) {
+    tally.skip(entry.path, fault ?? "it was not read");
+    return undefined;
+  }
+  if (isTorn) tally.skip(entry.path, "it changed while it was read; what was read is kept");
+  return withContents({ ...entry, ...state, size: contents.size }, contents);
+}

@@ -1,0 +1,74 @@
+/**
+ * A whole backup: attempts until the server has everything and the snapshot is committed. One after the first is needed
+ * when the server has lost something meanwhile, or has ended the session; it starts from what the one before it has found
+ * out, and reads again only what is missing.
+ */
+import { DamagedError } from "../errors.ts";
+import { BACKUP } from "../limits.ts";
+import { printError } from "../program.ts";
+import { SESSION_ID_BYTES } from "../protocol_v4.ts";
+import { deriveLabelKey, deriveWriteKeys, setLabel } from "../vault/secrets.ts";
+import { createSession } from "../vault/session.ts";
+import { type Attempt, type AttemptOptions, makeAttempt } from "./backup_attempt.ts";
+import { KeptStore } from "./kept_store.ts";
+import type { Profile } from "./profile.ts";
+import type { VaultAccess } from "./vault_access.ts";
+
+export type BackupOptions = Pick<AttemptOptions, "plan" | "interrupted" | "workers" | "onPass">;
+
+export interface BackupResult extends Attempt {
+  passes: number;
+}
+
+/** @throws {DamagedError} if the server lacks something after every pass */
+export async function runBackup(
+  vault: VaultAccess,
+  options: BackupOptions,
+): Promise<BackupResult> {
+  const { vaultId, keyring, journal } = vault.profile;
+  const epoch = keyring.epochs.length;
+  const { readKey } = journal.facts.epochs[epoch - 1];
+  const store = keptStoreOf(vault.profile, options.plan.roots);
+  try {
+    return await repeatAttempts({
+      ...{ ...options, vault, store, sent: { bytes: 0, records: 0 } },
+      keys: deriveWriteKeys(keyring.epochs[epoch - 1].writeSecret),
+      session: await createSession({ vaultId, epoch, readKey }),
+    });
+  } finally {
+    store.removeUnfinished();
+  }
+}
+
+/** Where the entries of the last snapshot of these paths are kept. */
+export function keptStoreOf({ folder, vaultId, keyring }: Profile, roots: string[]): KeptStore {
+  const { writeSecret } = keyring.epochs[0];
+  const label = setLabel(deriveLabelKey(writeSecret), roots);
+  return new KeptStore({ profilePath: folder.path, vaultId, writeSecret, setLabel: label });
+}
+
+async function repeatAttempts(options: AttemptOptions): Promise<BackupResult> {
+  const { store } = options;
+  let sessionId = drawSessionId();
+  let keptPath: string | undefined;
+  for (let passes = 1; passes <= BACKUP.passesMax; passes++) {
+    using kept = keptPath === undefined ? store.open() : store.openUnfinished(keptPath);
+    const attempt = await makeAttempt(options, { sessionId, kept });
+    if (attempt.outcome === "committed") {
+      if (attempt.keptPath !== undefined) store.replace(attempt.keptPath);
+      return { ...attempt, passes };
+    }
+    printError(
+      attempt.outcome === "ended"
+        ? "note: the server has ended the session; everything is compared once more"
+        : "note: the server has lost something meanwhile; what is missing is read again",
+    );
+    keptPath = attempt.keptPath ?? keptPath;
+    if (attempt.outcome === "ended") sessionId = drawSessionId();
+  }
+  throw new DamagedError("Cannot commit the snapshot: the server loses what it was sent");
+}
+
+function drawSessionId(): Uint8Array<ArrayBuffer> {
+  return crypto.getRandomValues(new Uint8Array(SESSION_ID_BYTES));
+}

@@ -1,0 +1,52 @@
+/**
+ * A worker of a backup: reads, cuts, compresses, seals, and sends over a connection of its own. Started by
+ * `job_pool.ts`; what is said is in `backup_job.ts`.
+ */
+/// <reference lib="deno.worker" />
+import type { FromWorker, ToWorker, WorkerSetup } from "./backup_job.ts";
+import { ContentSealer } from "./content_sealer.ts";
+import { JobRunner } from "./job_runner.ts";
+import { RecordSender } from "./record_sender.ts";
+import { VaultClientSession } from "./session_v4.ts";
+import { encodeWorkerError } from "./worker_error.ts";
+
+interface Tools {
+  runner: JobRunner;
+  sender: RecordSender;
+}
+
+let tools: Promise<Tools> | undefined;
+
+self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
+  handle(data).catch((error) => say({ type: "failed", fault: encodeWorkerError(error) }));
+};
+
+async function handle(message: ToWorker): Promise<void> {
+  if (message.type === "setup") {
+    await (tools = setUp(message.setup));
+    return;
+  }
+  const { runner, sender } = await tools!;
+  if (message.type === "drain") {
+    await sender.drain();
+    return say({ type: "drained", sent: sender.sent });
+  }
+  const { number, job } = message;
+  const result = await runner.run(job);
+  say(
+    { type: "result", number, result },
+    result.buffer === undefined ? [] : [result.buffer.buffer],
+  );
+}
+
+async function setUp(setup: WorkerSetup): Promise<Tools> {
+  const connection = await VaultClientSession.connect(setup.connection);
+  await connection.openSession(setup.sessionId);
+  const sender = new RecordSender(connection);
+  const sealer = new ContentSealer({ ...setup, sender });
+  return { sender, runner: new JobRunner({ ...setup, sealer }) };
+}
+
+function say(message: FromWorker, transfer: Transferable[] = []): void {
+  self.postMessage(message, transfer);
+}

@@ -1,0 +1,20 @@
+/** Flags that several commands of the client have, and what they mean. */
+import { type FlagValues, readFlag } from "../flags.ts";
+import { locateProfile, type ProfileFolder } from "./profile_folder.ts";
+
+/** For `parseFlags`. */
+export const PROFILE_FLAG = { profile: { type: "string" } } as const;
+export const JSON_FLAG = { json: { type: "boolean" } } as const;
+
+export const PROFILE_HELP =
+  `  --profile DIR    folder of the device's keys (./.holdfast if it is there, else
+                   $HOME/.holdfast where the environment may be read)`;
+
+export function profileOf(values: FlagValues): ProfileFolder {
+  return locateProfile(readText(values, "profile"));
+}
+
+/** The text of a flag, if it was given. */
+export function readText(values: FlagValues, flag: string): string | undefined {
+  return readFlag<string | undefined>(values, { flag, parse: String, otherwise: undefined });
+}

@@ -1,0 +1,31 @@
+/** What readers of runs of files have in common (see `backup_job.ts`). */
+import type { Reference } from "../vault/session.ts";
+import type { FileResult, FileToRead, JobResult } from "./backup_job.ts";
+import type { ContentSealer } from "./content_sealer.ts";
+
+export interface RunnerOptions {
+  sealer: ContentSealer;
+  chunkTable: Uint32Array;
+  pathTable: Uint32Array;
+}
+
+/** References of one job, in the order in which its files name them. */
+export class JobReferences {
+  readonly #pending: Promise<Reference>[] = [];
+
+  /** Its place. */
+  add(reference: Promise<Reference>): number {
+    return this.#pending.push(reference) - 1;
+  }
+
+  async all(): Promise<JobResult["references"]> {
+    const references = await Promise.all(this.#pending);
+    return references.map(({ id, maskedKey }) => ({ id, maskedKey }));
+  }
+}
+
+/** A run of files is read one after another. */
+export interface FileRunReader {
+  read(files: FileToRead[], references: JobReferences): Promise<FileResult[]>;
+  takeBytesRead(): number;
+}

@@ -1,0 +1,162 @@
+/**
+ * Goes through the kept entries in step with the walk. Nothing in them is used again unless the server has said in this
+ * session that it is there: the whole snapshot with one question; failing that, segment by segment; failing that, record
+ * by record, so that only files are read again of which something is missing.
+ */
+import { DamagedError } from "../errors.ts";
+import { BACKUP, WIRE } from "../limits.ts";
+import { decodeSegment } from "../vault/tree_reader.ts";
+import type { Entry } from "../vault/entry.ts";
+import { comparePaths } from "../vault/path_order.ts";
+import type { Reference } from "../vault/session.ts";
+import type { KeptFile, KeptSegment } from "./kept_file.ts";
+
+/** Asks for each id whether it, and everything below it, is at the server. */
+export type Has = (ids: Uint8Array[]) => Promise<boolean[]>;
+
+/** A reference from the last snapshot to a record that was emitted again. */
+export interface KnownRecord {
+  reference: Reference;
+  /** The server has it and all below it. */
+  isThere: boolean;
+}
+
+export class KeptCursor {
+  readonly #kept: KeptFile;
+  readonly #has: Has;
+  readonly #onDamage: () => void;
+  readonly #segments: Generator<KeptSegment>;
+  readonly #areThere: boolean[] | "all";
+  readonly #known = new Map<string, KnownRecord>();
+  readonly #indexes = new Map<string, KnownRecord>();
+  #number = 0;
+  #entries: Entry[] = [];
+  #at = 0;
+  /** Ids that are missing below the present segment, hexadecimal. */
+  #missing = new Set<string>();
+  #isDone = false;
+
+  private constructor(
+    kept: KeptFile,
+    { has, onDamage, areThere }: { has: Has; onDamage: () => void; areThere: boolean[] | "all" },
+  ) {
+    this.#kept = kept;
+    this.#has = has;
+    this.#onDamage = onDamage;
+    this.#areThere = areThere;
+    this.#segments = kept.segments();
+    for (const reference of kept.head.indexes) {
+      this.#indexes.set(reference.id.toHex(), { reference, isThere: areThere === "all" });
+    }
+  }
+
+  /** @param onDamage told when the kept file turns out to be damaged; from there on nothing is known */
+  static async open(
+    kept: KeptFile,
+    { has, onDamage }: { has: Has; onDamage: () => void },
+  ): Promise<KeptCursor> {
+    const [isWhole] = await has([kept.head.root]);
+    const areThere = isWhole ? "all" : await askSegments(kept, has);
+    return new KeptCursor(kept, { has, onDamage, areThere });
+  }
+
+  get startMs(): number {
+    return this.#kept.head.startMs;
+  }
+
+  /** Whether {@link find} can tell without {@link advance}. */
+  covers(path: string): boolean {
+    const last = this.#entries.at(-1);
+    return this.#isDone || (last !== undefined && comparePaths(path, last.path) <= 0);
+  }
+
+  /** Goes on to the next segment. */
+  async advance(): Promise<void> {
+    const next = this.#next();
+    this.#at = 0;
+    this.#missing = new Set();
+    if (next === undefined) {
+      this.#isDone = true;
+      this.#entries = [];
+      return;
+    }
+    const { reference, content, entries } = next;
+    this.#entries = entries;
+    const isThere = this.#areThere === "all" || this.#areThere[this.#number] === true;
+    this.#number++;
+    this.#remember({ reference, isThere });
+    if (isThere || content.links.length === 0) return;
+    const present = await this.#has(content.links);
+    for (const [index, link] of content.links.entries()) {
+      if (!present[index]) this.#missing.add(link.toHex());
+    }
+  }
+
+  /**
+   * The kept entry of a path. Paths are asked for in order.
+   *
+   * @returns undefined as well if the server lacks something of its contents
+   */
+  find(path: string): Entry | undefined {
+    while (this.#at < this.#entries.length) {
+      const entry = this.#entries[this.#at];
+      const order = comparePaths(entry.path, path);
+      if (order > 0) return undefined;
+      this.#at++;
+      if (order === 0) return this.#isWhole(entry) ? entry : undefined;
+    }
+    return undefined;
+  }
+
+  /** What is known of a record of the tree that has just been made again. */
+  known(id: Uint8Array): KnownRecord | undefined {
+    const name = id.toHex();
+    return this.#known.get(name) ?? this.#indexes.get(name);
+  }
+
+  #next(): (KeptSegment & { entries: Entry[] }) | undefined {
+    try {
+      const segment: KeptSegment | undefined = this.#segments.next().value;
+      return segment && { ...segment, entries: decodeSegment(segment.content) };
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      this.#onDamage();
+      return undefined;
+    }
+  }
+
+  #isWhole({ extents = [], lists = [] }: Entry): boolean {
+    if (this.#missing.size === 0) return true;
+    return [...extents, ...lists].every(({ reference }) =>
+      reference === undefined ||
+      !(this.#missing.has(reference.id.toHex()) || this.#missing.has(reference.session.toHex()))
+    );
+  }
+
+  /** The walk is ahead of what is emitted by a bounded number of entries. */
+  #remember(known: KnownRecord): void {
+    this.#known.set(known.reference.id.toHex(), known);
+    if (this.#known.size <= BACKUP.knownSegmentsMax) return;
+    this.#known.delete(this.#known.keys().next().value!);
+  }
+}
+
+/** Asks for all segments. One answer is a bit for each; what comes behind a damaged block is not asked. */
+async function askSegments(kept: KeptFile, has: Has): Promise<boolean[]> {
+  const areThere: boolean[] = [];
+  let ids: Uint8Array[] = [];
+  const ask = async () => {
+    if (ids.length > 0) areThere.push(...await has(ids));
+    ids = [];
+  };
+  try {
+    for (const { reference } of kept.segments()) {
+      ids.push(reference.id.slice());
+      if (ids.length === WIRE.idsPerRequestMax) await ask();
+    }
+  } catch (error) {
+    if (!(error instanceof DamagedError)) throw error; // told when the walk comes there
+  }
+  await ask();
+  return areThere;
+}

@@ -1,0 +1,103 @@
+/**
+ * Sends records to the server: asks which are there already (HAS), for many at once while more are made,
+ * and puts the others. What is held here and what is on its way has a bound; past it the sender's users wait.
+ */
+import { BACKUP } from "../limits.ts";
+import { RecentIds } from "./recent_ids.ts";
+import type { VaultClientSession } from "./session_v4.ts";
+
+/** What a sender needs of a connection. */
+export type RecordStore = Pick<VaultClientSession, "has" | "put" | "flush" | "waitForRoom">;
+
+interface OwnedRecord {
+  id: Uint8Array;
+  record: Uint8Array;
+}
+
+export class RecordSender {
+  readonly #store: RecordStore;
+  readonly #recent = new RecentIds(BACKUP.recentIdsMax);
+  #waiting: OwnedRecord[] = [];
+  #heldBytes = 0;
+  #isAsking = false;
+  #failure: { error: unknown } | undefined;
+  /** Woken when there is room, when all is sent, or when it has failed. */
+  #wakers: (() => void)[] = [];
+  #sentBytes = 0;
+  #sentRecords = 0;
+
+  constructor(store: RecordStore) {
+    this.#store = store;
+  }
+
+  /** Bytes and number of the records that were put, not counting those that were there already. */
+  get sent(): { bytes: number; records: number } {
+    return { bytes: this.#sentBytes, records: this.#sentRecords };
+  }
+
+  /** Takes a record, and waits while there are too many. It is durable when {@link drain} is done. */
+  async send(record: OwnedRecord): Promise<void> {
+    this.#check();
+    if (!this.#recent.add(record.id)) return;
+    this.#waiting.push(record);
+    this.#heldBytes += record.record.length;
+    if (!this.#isAsking) void this.#askAll();
+    while (this.#heldBytes > BACKUP.heldBytesMax) await this.#sleep();
+  }
+
+  /** Waits until all that was taken is durable. */
+  async drain(): Promise<void> {
+    while (this.#isAsking) await this.#sleep();
+    this.#check();
+    await this.#store.flush();
+    this.#check();
+  }
+
+  async #askAll(): Promise<void> {
+    this.#isAsking = true;
+    try {
+      while (this.#waiting.length > 0) {
+        const batch = this.#waiting;
+        this.#waiting = [];
+        const present = await this.#store.has(batch.map(({ id }) => id));
+        for (const [index, record] of batch.entries()) {
+          if (!present[index]) await this.#put(record);
+          this.#heldBytes -= record.record.length;
+          this.#wake();
+        }
+      }
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#isAsking = false;
+      this.#wake();
+    }
+  }
+
+  async #put({ id, record }: OwnedRecord): Promise<void> {
+    await this.#store.waitForRoom(record.length);
+    this.#sentBytes += record.length;
+    this.#sentRecords++;
+    this.#store.put(id, record).catch((error) => this.#fail(error));
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= { error };
+    this.#wake();
+  }
+
+  #check(): void {
+    if (this.#failure !== undefined) throw this.#failure.error;
+  }
+
+  async #sleep(): Promise<void> {
+    await new Promise<void>((resolve) => this.#wakers.push(resolve));
+    this.#check();
+  }
+
+  #wake(): void {
+    const wakers = this.#wakers;
+    this.#wakers = [];
+    for (const wake of wakers) wake();
+  }
+}

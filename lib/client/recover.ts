@@ -1,0 +1,182 @@
+/** `client recover`: makes this machine an owner device of a vault of which only the recovery code is left. */
+import { equalBytes } from "../bytes.ts";
+import { DamagedError, ExitCode, HoldfastError, RefusedError, UsageError } from "../errors.ts";
+import { type HostPort, parseFlags, parseHostPort } from "../flags.ts";
+import { Role } from "../identity.ts";
+import { decodeSlot, encodeDevice } from "../journal_body.ts";
+import { EventKind, signStatement } from "../journal.ts";
+import { JournalState } from "../journal_state.ts";
+import { CLIENT_DEFAULTS } from "../limits.ts";
+import { type Command, print, printError } from "../program.ts";
+import { fetchCertificate } from "../tls.ts";
+import { sealName } from "../vault/device_name.ts";
+import { checkKeyring, type Keyring, openRecoverySlot } from "../vault/keyring.ts";
+import type { DevicePrivateKey } from "../vault/private_key.ts";
+import {
+  deriveRecoveryKey,
+  parseRecoveryCode,
+  type RecoveryPrivateKey,
+} from "../vault/recovery.ts";
+import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { firstLogin } from "./enrolment.ts";
+import { checkDeviceName, prepareDevice } from "./init.ts";
+import { followJournal, readEvent } from "./journal_sync.ts";
+import type { ServerPlace } from "./login_v4.ts";
+import { hasProfile, writeProfile } from "./profile.ts";
+import type { ProfileFolder } from "./profile_folder.ts";
+import { readCode } from "./recovery_code.ts";
+import { VaultClientSession } from "./session_v4.ts";
+import { hostName } from "./terminal.ts";
+
+const HELP = `client recover: gets a vault back with its recovery code
+
+Usage: client recover [flags] ADDRESS
+
+ADDRESS is the server's HOST:PORT. The code is asked for, or read from a file. This machine
+becomes an owner device of the vault; revoke the devices that are lost.
+
+${PROFILE_HELP}
+  --code-file FILE file that holds the recovery code
+  --device NAME    name by which the vault's other devices know this one (the host's)
+  --json           one JSON object on standard output`;
+
+const FLAGS = {
+  ...PROFILE_FLAG,
+  ...JSON_FLAG,
+  "code-file": { type: "string" },
+  device: { type: "string" },
+} as const;
+
+interface RecoverOptions {
+  address: HostPort;
+  folder: ProfileFolder;
+  deviceName: string;
+  codePath: string | undefined;
+  json: boolean;
+}
+
+export const RECOVER_COMMAND: Command = {
+  summary: "get a vault back with its recovery code",
+  help: HELP,
+  run: (args) => recover(parseOptions(args)),
+};
+
+async function recover(options: RecoverOptions): Promise<number> {
+  const { address, folder, deviceName, codePath, json } = options;
+  folder.checkWritable("make a profile");
+  if (hasProfile(folder)) {
+    throw new UsageError(`Cannot make a profile: there is one in ${folder.path}`, {
+      hint: "--profile DIR makes another one elsewhere",
+    });
+  }
+  const key = await deriveRecoveryKey(parseRecoveryCode(readCode(codePath)));
+  // Whoever answers there: the pin is compared once the slot is open.
+  const { pem, pin } = await fetchCertificate(address, { connectMs: CLIENT_DEFAULTS.connectMs });
+  const server = { addresses: [address], pin, certificatePem: pem };
+  folder.create();
+  const device = await prepareDevice(folder);
+  const { vaultId, keyring } = await addOwner({ server, key, device, deviceName });
+  const enrolment = {
+    vaultId,
+    deviceName,
+    keyring,
+    expected: { number: 0, hash: new Uint8Array(32) },
+  };
+  const { profile, session } = await firstLogin({ server, device, enrolment, folder });
+  session.close();
+  await writeProfile(folder, profile);
+  const snapshots = profile.journal.facts.snapshots.size;
+  if (json) {
+    const ids = { vault: vaultId.toHex(), device: device.id.toHex() };
+    print(JSON.stringify({ event: "recovered", ...ids, snapshots, profile: folder.path }));
+  } else {
+    printError(`vault ${vaultId.toHex().slice(0, 16)} with ${snapshots} snapshots is back`);
+    printError(`device "${deviceName}" is now an owner of it; its keys are in ${folder.path}`);
+  }
+  return ExitCode.DONE;
+}
+
+/** Logs in with the code, opens its slot, and adds the device unless an earlier attempt has. */
+async function addOwner(
+  { server, key, device, deviceName }: {
+    server: ServerPlace;
+    key: RecoveryPrivateKey;
+    device: DevicePrivateKey;
+    deviceName: string;
+  },
+): Promise<{ vaultId: Uint8Array; keyring: Keyring }> {
+  const session = await connect(server, key);
+  try {
+    const { vaultId } = session.welcome;
+    const journal = new JournalState();
+    await followJournal(journal, { session, vaultId });
+    const keyring = await openKeyring({ server, key, journal, session });
+    if (journal.device(device.id) === undefined) {
+      const epoch = keyring.epochs.length;
+      const { writeSecret } = keyring.epochs[epoch - 1];
+      const sealedName = await sealName(deviceName, { writeSecret, epoch });
+      const body = encodeDevice({ role: Role.OWNER, keys: device.publicKey, sealedName });
+      const fields = { kind: EventKind.DEVICE, signer: key.id, seen: journal.newest, body };
+      await session.append(await signStatement(fields, { vaultId, sign: key.sign }));
+    }
+    return { vaultId, keyring };
+  } finally {
+    session.close();
+  }
+}
+
+async function connect(server: ServerPlace, key: RecoveryPrivateKey): Promise<VaultClientSession> {
+  try {
+    return await VaultClientSession.connectRecovery({ server, login: key });
+  } catch (cause) {
+    if (!(cause instanceof RefusedError)) throw cause;
+    throw new RefusedError("Cannot recover: no vault at this server has this recovery code", {
+      hint: "is it the right server, and the newest code of the vault?",
+      cause,
+    });
+  }
+}
+
+/** The keyring out of the code's slot, if it is that of the journal and of this server. */
+async function openKeyring(
+  { server, key, journal, session }: {
+    server: ServerPlace;
+    key: RecoveryPrivateKey;
+    journal: JournalState;
+    session: VaultClientSession;
+  },
+): Promise<Keyring> {
+  const { recovery, slots, vaultId } = journal.facts;
+  if (!equalBytes(recovery.id, key.id)) {
+    throw new DamagedError("Cannot trust server: its vault has another recovery code than this");
+  }
+  const slot = slots.get(key.id.toHex());
+  if (slot === undefined) {
+    throw new HoldfastError("Cannot recover: the vault's owner has left no keys for this code");
+  }
+  const { sealed, epoch } = decodeSlot((await readEvent(session, slot.event)).body);
+  const { pin, keyring } = await openRecoverySlot(key, { vaultId, epoch, sealed });
+  if (!equalBytes(pin, server.pin)) {
+    throw new RefusedError("Cannot trust server: it has another key than the vault's server", {
+      hint: "somebody stands between, or the server was set up anew",
+    });
+  }
+  await checkKeyring(keyring, journal.facts);
+  return keyring;
+}
+
+function parseOptions(args: string[]): RecoverOptions {
+  const { values, positionals } = parseFlags(args, FLAGS);
+  if (positionals.length !== 1) {
+    throw new UsageError("Cannot recover: the server's address is needed", {
+      hint: "client recover HOST:PORT",
+    });
+  }
+  return {
+    address: parseHostPort(positionals[0]),
+    folder: profileOf(values),
+    deviceName: checkDeviceName(readText(values, "device") ?? hostName()),
+    codePath: readText(values, "code-file"),
+    json: values.json === true,
+  };
+}

@@ -1,0 +1,40 @@
+/**
+ * Seals and sends the records of the tree. One that is the same as in the last snapshot keeps the reference that it had
+ * there: so what names it stays the same too, and of an unchanged tree nothing is sent but its root.
+ */
+import { RecordType } from "../record.ts";
+import { type RecordContent, sealRecord } from "../vault/seal.ts";
+import { maskKey, type Reference, type Session } from "../vault/session.ts";
+import type { KeptCursor } from "./kept_cursor.ts";
+import type { KeptRecorder } from "./kept_recorder.ts";
+import type { RecordSender } from "./record_sender.ts";
+
+export interface TreeEmitterOptions {
+  recordKey: Uint8Array;
+  session: Session;
+  sender: RecordSender;
+  kept: KeptCursor | undefined;
+  recorder: KeptRecorder;
+}
+
+export class TreeEmitter {
+  readonly #options: TreeEmitterOptions;
+  /** References of the index records so far. */
+  readonly indexes: Reference[] = [];
+
+  constructor(options: TreeEmitterOptions) {
+    this.#options = options;
+  }
+
+  /** The builders' way out; see `Emit`. */
+  readonly emit = async (content: RecordContent): Promise<Reference> => {
+    const { recordKey, session, sender, kept, recorder } = this.#options;
+    const sealed = await sealRecord(recordKey, content);
+    const known = kept?.known(sealed.id);
+    const reference = known?.reference ?? maskKey(session, sealed);
+    if (known?.isThere !== true) await sender.send(sealed);
+    if (content.type === RecordType.SEGMENT) recorder.addSegment({ reference, content });
+    if (content.type === RecordType.INDEX) this.indexes.push(reference);
+    return reference;
+  };
+}

@@ -1,0 +1,147 @@
+/** Backups that are cut off, and vaults that have lost something: the next backup is whole again. */
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { pseudoRandom } from "../vault/fixture.ts";
+import {
+  type BackupBench,
+  checkContents,
+  settle,
+  summarize,
+  withBackupBench,
+} from "./backup_fixture.ts";
+
+const MIB = 1024 * 1024;
+const LARGE_BYTES = 90 * MIB;
+
+Deno.test("client backup ends at Ctrl-C with 130, and the next one goes on from there", async () => {
+  await withBackupBench(async (bench) => {
+    makeSource(bench.source);
+    const child = bench.start();
+    await waitForPacks(bench, 2);
+    child.kill("SIGINT");
+    const { code, stderr } = await child.output();
+    assert.equal(code, 130, new TextDecoder().decode(stderr));
+    assert.match(new TextDecoder().decode(stderr), /interrupted/);
+    assert.deepEqual(listUnfinished(bench.profile), []);
+    await checkNext(bench);
+  });
+});
+
+Deno.test("client backup that was killed leaves what it has sent to the next one", async () => {
+  await withBackupBench(async (bench) => {
+    makeSource(bench.source);
+    const child = bench.start();
+    await waitForPacks(bench, 2);
+    child.kill("SIGKILL");
+    await child.output();
+    await checkNext(bench);
+  });
+});
+
+Deno.test("client backup goes on when the server was killed and is started again", async () => {
+  await withBackupBench(async (bench) => {
+    makeSource(bench.source);
+    const running = bench.start();
+    await waitForPacks(bench, 2);
+    await bench.server.stop("SIGKILL");
+    await bench.server.start();
+    const { code, stdout, stderr } = await running.output();
+    const decoder = new TextDecoder();
+    assert.equal(code, 0, decoder.decode(stderr));
+    const ran = summarize({ code, stdout: decoder.decode(stdout), stderr: "" });
+    await checkContents(bench, ran.summary.snapshot);
+  });
+});
+
+Deno.test("client backup heals what the server has lost, and reads no more than it must", async () => {
+  await withBackupBench(async (bench) => {
+    const { source, server, backup } = bench;
+    makeSource(source);
+    await settle();
+    const first = await backup();
+    await server.stop();
+    const packs = listPacks(bench);
+    Deno.removeSync(packs[Math.floor(packs.length / 2)]);
+    await server.start();
+    const second = await backup();
+    assert.equal(second.code, 0, second.stderr);
+    assert.ok(second.summary.bytesRead > 0, "something is read again");
+    assert.ok(second.summary.bytesSent > 8 * MIB, "what was lost is sent");
+    assert.ok(second.summary.bytesSent < 40 * MIB, `and no more: ${second.stdout}`);
+    await checkContents(bench, second.summary.snapshot);
+    const third = await backup();
+    assert.equal(third.summary.bytesRead, 0);
+    assert.notEqual(first.summary.snapshot, third.summary.snapshot);
+  });
+});
+
+Deno.test("client backup believes no kept entries that somebody has changed", async () => {
+  await withBackupBench(async (bench) => {
+    const { source, backup, profile } = bench;
+    Deno.writeFileSync(join(source, "one"), pseudoRandom(1000, 1));
+    Deno.writeFileSync(join(source, "two"), pseudoRandom(300_000, 2));
+    await settle();
+    await backup();
+    const [kept] = [...Deno.readDirSync(join(profile, "kept"))].map(({ name }) => name);
+    const path = join(profile, "kept", kept);
+    const bytes = Deno.readFileSync(path);
+    for (const at of [20, 60, 200, Math.floor(bytes.length / 2), bytes.length - 10]) {
+      const changed = bytes.slice();
+      changed[at] ^= 1;
+      Deno.writeFileSync(path, changed);
+      const ran = await backup();
+      assert.equal(ran.code, 0, ran.stderr);
+      assert.equal(ran.summary.bytesRead, 301_000, `byte ${at}`);
+      await checkContents(bench, ran.summary.snapshot);
+    }
+    for (const size of [0, 10, 100, bytes.length - 1]) {
+      Deno.writeFileSync(path, bytes.subarray(0, size));
+      assert.equal((await backup()).summary.bytesRead, 301_000, `${size} bytes`);
+    }
+    assert.equal((await backup()).summary.bytesRead, 0);
+  });
+});
+
+function makeSource(source: string): void {
+  Deno.writeFileSync(join(source, "large"), pseudoRandom(LARGE_BYTES, 5));
+  for (let i = 0; i < 400; i++) {
+    Deno.writeFileSync(join(source, `small ${i}`), pseudoRandom(20_000 + i, i));
+  }
+  Deno.writeFileSync(join(source, "medium"), pseudoRandom(20 * MIB, 6));
+}
+
+/** The next backup is whole, and sends less than everything. */
+async function checkNext(bench: BackupBench): Promise<void> {
+  const { summary, code, stderr } = await bench.backup();
+  assert.equal(code, 0, stderr);
+  assert.ok(summary.bytesSent < summary.bytes - 20 * MIB, JSON.stringify(summary));
+  await checkContents(bench, summary.snapshot);
+}
+
+function listPacks({ server }: BackupBench): string[] {
+  const folder = join(server.dataPath, "packs");
+  const packs: string[] = [];
+  try {
+    for (const vault of Deno.readDirSync(folder)) {
+      for (const { name } of Deno.readDirSync(join(folder, vault.name))) {
+        if (!/tmp|part|open/.test(name)) packs.push(join(folder, vault.name, name));
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return packs.sort();
+}
+
+function listUnfinished(profile: string): string[] {
+  return [...Deno.readDirSync(join(profile, "kept"))].map(({ name }) => name)
+    .filter((name) => name.endsWith(".tmp"));
+}
+
+async function waitForPacks(bench: BackupBench, count: number): Promise<void> {
+  for (let i = 0; i < 1000; i++) {
+    if (listPacks(bench).length >= count) return;
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  assert.fail("the server has made no packs");
+}
