@@ -173,6 +173,16 @@ export const RESTORE = {
   stopMs: 3 * SECOND,
 } as const;
 
+/** What a check keeps in memory. */
+export const CHECK = {
+  /** Ids of records that were found right, 8 bytes each; a power of two. Past it some are looked at again. */
+  rememberedIds: 4 * MIB,
+  /** Records of contents in one request. */
+  recordsPerRequest: 64,
+  /** Records that are being opened. */
+  opensMax: 8,
+} as const;
+
 /** A client's connections to its vault (docs/protocol_v4.md). */
 export const VAULT_CLIENT = {
   /** Longest silence of a server that owes an answer. */
