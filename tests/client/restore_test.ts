@@ -305,13 +305,13 @@ Deno.test("restore names the files that damage costs, one by one, and restores t
     await vault.snapshot(entries);
     const missing = vault.references.get("/data/broken")![0].id.toHex();
     const replaced = vault.references.get("/data/false")![0].id.toHex();
-    const piece = vault.references.get("/data/part")![3].id.toHex();
+    const pieces = vault.references.get("/data/part")!.slice(2, 5).map(({ id }) => id.toHex());
     const other = vault.server.records.get(vault.references.get("/data/zgood")![0].id.toHex())!;
     vault.server.lies.record = (id, record) => {
       const name = id.toHex();
       if (name === missing) return undefined;
       if (name === replaced) return other;
-      if (name === piece) return record!.map((byte, i) => i === 1000 ? byte ^ 1 : byte);
+      if (pieces.includes(name)) return record!.map((byte, i) => i === 1000 ? byte ^ 1 : byte);
       return record;
     };
     const to = join(vault.folder, "out");
@@ -389,6 +389,7 @@ Deno.test("restore that is interrupted leaves no half files", async () => {
     const { code, stderr } = await child.output();
     assert.equal(code, 130, new TextDecoder().decode(stderr));
     for (const name of listTree(join(to, "data"))) {
+      assert.match(name, /^\d+$/); // and not of a temporary file, which has its full size from the first
       assert.equal(Deno.lstatSync(join(to, "data", name)).size, 500_000, name);
     }
     assert.throws(() => Deno.lstatSync(join(to, "data", "7")), Deno.errors.NotFound);
