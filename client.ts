@@ -28,6 +28,30 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "make a snapshot of files and folders",
     load: async () => (await import("./lib/client/backup.ts")).BACKUP_COMMAND,
   },
+  restore: {
+    summary: "write a snapshot, or part of it, into a folder",
+    load: async () => (await import("./lib/client/restore.ts")).RESTORE_COMMAND,
+  },
+  snapshots: {
+    summary: "show which snapshots there are",
+    load: async () => (await import("./lib/client/snapshots.ts")).SNAPSHOTS_COMMAND,
+  },
+  ls: {
+    summary: "show what is in a folder of a snapshot",
+    load: async () => (await import("./lib/client/ls.ts")).LS_COMMAND,
+  },
+  find: {
+    summary: "look for names in snapshots",
+    load: async () => (await import("./lib/client/find.ts")).FIND_COMMAND,
+  },
+  diff: {
+    summary: "show what is different between two snapshots",
+    load: async () => (await import("./lib/client/diff.ts")).DIFF_COMMAND,
+  },
+  check: {
+    summary: "check that snapshots can be restored",
+    load: async () => (await import("./lib/client/check.ts")).CHECK_COMMAND,
+  },
   send: {
     summary: "send files with the classic protocol",
     load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,

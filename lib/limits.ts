@@ -140,6 +140,49 @@ export const WIRE = {
 /** Files of a profile that are read whole; the state of a journal with a million snapshots fits. */
 export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
 
+/** What a client that reads snapshots keeps in memory. */
+export const READER = {
+  /** Keys of sessions. */
+  sessionsMax: 4096,
+  /** Records that are loaded before they are asked for. */
+  aheadMax: 8,
+} as const;
+
+/** How a restore is cut into jobs, and what it keeps in memory. */
+export const RESTORE = {
+  /** A job ends at any of these, before a file that shares no record with it. */
+  jobFilesMax: 512,
+  jobRecordsMax: 64,
+  jobBytesMax: 16 * MIB,
+  /** Entries of any kind between two jobs; so what waits for a job has a bound. */
+  jobEntriesMax: 4096,
+  /** A larger file is written by several jobs. */
+  wholeFileBytesMax: 16 * MIB,
+  /** Jobs that a worker has at one time: one that is read and one that is written. */
+  jobsPerWorker: 2,
+  workersMax: 2,
+  /** Below this much, starting workers takes longer than they save. */
+  inlineBytesMax: 4 * MIB,
+  /** Records of a worker that are being opened. */
+  openingBytesMax: 16 * MIB,
+  /** Runs of zeros of this size, in place, are left out of a file. */
+  sparseBlockBytes: 64 * KIB,
+  /** Files with several names that are remembered; past it a name becomes a file of its own. */
+  hardLinksMax: 262_144,
+  /** How long workers may take to leave off. */
+  stopMs: 3 * SECOND,
+} as const;
+
+/** What a check keeps in memory. */
+export const CHECK = {
+  /** Ids of records that were found right, 8 bytes each; a power of two. Past it some are looked at again. */
+  rememberedIds: 4 * MIB,
+  /** Records of contents in one request. */
+  recordsPerRequest: 64,
+  /** Records that are being opened. */
+  opensMax: 8,
+} as const;
+
 /** A client's connections to its vault (docs/protocol_v4.md). */
 export const VAULT_CLIENT = {
   /** Longest silence of a server that owes an answer. */

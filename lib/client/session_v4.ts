@@ -39,7 +39,7 @@ import {
   type RecoveryLogin,
   type ServerPlace,
 } from "./login_v4.ts";
-import { PutWindow } from "./put_window.ts";
+import { ByteWindow } from "./byte_window.ts";
 import { type OnRecord, RecordStream } from "./record_stream.ts";
 import type { Question } from "./request_v4.ts";
 import type { Wire } from "./wire_v4.ts";
@@ -56,7 +56,7 @@ export type CommitResult = { appended: JournalPoint } | { missing: MissingRecord
 
 export class VaultClientSession {
   readonly #link: Link;
-  readonly #window: PutWindow;
+  readonly #window: ByteWindow;
   readonly #puts: Set<Promise<void>>;
   readonly #state: { sessionId: Uint8Array | undefined };
   #firstPage: { after: number; page: EventsPage } | undefined;
@@ -73,7 +73,7 @@ export class VaultClientSession {
     this.#firstPage = firstPage;
     this.#puts = new Set();
     const { windowBytes } = link.welcome.limits;
-    this.#window = new PutWindow(Math.min(windowBytes, VAULT_CLIENT.windowBytes));
+    this.#window = new ByteWindow(Math.min(windowBytes, VAULT_CLIENT.windowBytes));
   }
 
   /** Connects and logs in as a device. */
@@ -247,9 +247,15 @@ export class VaultClientSession {
 
   /** Gets one record; undefined if it is missing or damaged at the server. */
   async getOne(id: Uint8Array): Promise<Uint8Array | undefined> {
-    let found: RecordAnswer | undefined;
+    const { state, record } = await this.getAnswer(id);
+    return state === RecordState.FOUND ? record : undefined;
+  }
+
+  /** Gets one record, or what is wrong with it. */
+  async getAnswer(id: Uint8Array): Promise<RecordAnswer> {
+    let found: RecordAnswer = { index: 0, state: RecordState.MISSING, record: new Uint8Array(0) };
     await this.get([id], (answer) => void (found = answer));
-    return found?.state === RecordState.FOUND ? found.record : undefined;
+    return found;
   }
 
   close(): void {

@@ -88,6 +88,8 @@ export class VaultSession {
   readonly #answers: AnswerQueue;
   #state: State = { name: "stranger" };
   #strangerRequests = 0;
+  /** Of the request that is read or handled. */
+  #requestId = 0;
   #isHandling = false;
   readonly #startedMs: number;
 
@@ -130,7 +132,7 @@ export class VaultSession {
       return true;
     } catch (error) {
       request?.share.release();
-      return await this.#fail(request?.requestId ?? 0, error);
+      return await this.#fail(this.#requestId, error);
     } finally {
       this.#isHandling = false;
       if (request?.code !== RequestCode.PUT) request?.share.release();
@@ -151,7 +153,9 @@ export class VaultSession {
     this.#channel.expect({ totalMs: messageMs, silenceMs: stallMs, writeMs: stallMs });
     const bytes = await this.#channel.read(v4.FRAME_HEADER_BYTES);
     if (bytes === null) return undefined;
+    this.#requestId = 0; // for an answer to a header that is malformed
     const { code, requestId, payloadBytes, flags } = decodeRequest(bytes, v4.decodeFrameHeader);
+    this.#requestId = requestId;
     const isMember = this.#state.name === "member";
     if (flags !== 0) throw malformed("it has flags");
     if (!isMember && payloadBytes > WIRE.strangerPayloadBytesMax) {

@@ -18,6 +18,8 @@ import type { ServerPlace } from "../../lib/client/login_v4.ts";
 export interface Lies {
   /** What a GET of this id gives; undefined for "missing". */
   record(id: Uint8Array, record: Uint8Array | undefined): Uint8Array | undefined;
+  /** Waited for before that. */
+  delay(id: Uint8Array): Promise<void>;
   /** The events that the server shows. */
   events(events: Uint8Array[]): Uint8Array[];
   /** Whether the connection is cut in place of the answer to a request. */
@@ -28,6 +30,7 @@ export interface Lies {
 
 const HONEST: Lies = {
   record: (_, record) => record,
+  delay: () => Promise.resolve(),
   events: (events) => events,
   cuts: () => false,
   error: () => undefined,
@@ -64,6 +67,7 @@ export class FakeServer {
   #listener: Deno.TlsListener;
   #channels = new Set<Channel>();
   #serving: Promise<void>;
+  #isStopped = false;
 
   private constructor(key: ServerKey, listener: Deno.TlsListener) {
     this.#key = key;
@@ -97,6 +101,8 @@ export class FakeServer {
   }
 
   async stop(): Promise<void> {
+    if (this.#isStopped) return;
+    this.#isStopped = true;
     this.#listener.close();
     this.cut();
     await this.#serving;
@@ -221,6 +227,7 @@ export class FakeServer {
       case RequestCode.GET: {
         const ids = wire.decodeIds(payload);
         for (let i = ids.length - 1; i >= 0; i--) { // any order is right
+          await this.lies.delay(ids[i]);
           const record = this.lies.record(ids[i], this.records.get(ids[i].toHex()));
           const state = record === undefined ? RecordState.MISSING : RecordState.FOUND;
           const answer = { index: i, state, record: record ?? new Uint8Array(0) };

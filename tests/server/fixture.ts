@@ -68,6 +68,7 @@ export class TestServer {
   logged = "";
   address!: HostPort;
   #service: Service | undefined;
+  readonly #clients: TestClient[] = [];
 
   private constructor(dataPath: string) {
     this.dataPath = dataPath;
@@ -79,8 +80,13 @@ export class TestServer {
     return server;
   }
 
+  /** The database, while the server is stopped. */
+  reopen(): Database {
+    return Database.open(join(this.dataPath, "holdfast.db"));
+  }
+
   async start(): Promise<void> {
-    this.db = Database.open(join(this.dataPath, "holdfast.db"));
+    this.db = this.reopen();
     const sink = {
       write: (bytes: Uint8Array) => {
         this.logged += new TextDecoder().decode(bytes);
@@ -101,6 +107,7 @@ export class TestServer {
   }
 
   async stop(): Promise<void> {
+    for (const client of this.#clients.splice(0)) client.close();
     await this.#service?.stop();
     this.#service = undefined;
     this.db.close();
@@ -130,7 +137,9 @@ export class TestServer {
 
   async connect(): Promise<TestClient> {
     const certificate = await fetchCertificate(this.address, { connectMs: 5000 });
-    return await TestClient.connect(this.address, certificate);
+    const client = await TestClient.connect(this.address, certificate);
+    this.#clients.push(client);
+    return client;
   }
 
   /** A new vault with its owner logged in. */
@@ -204,11 +213,19 @@ export class TestClient {
   readonly #waiting = new Map<number, () => void>();
   #reading: Promise<void> | undefined;
   #hasEnded = false;
+  #gate = Promise.withResolvers<void>();
 
   private constructor(conn: Deno.TlsConn, certificate: ServerCertificate) {
     this.conn = conn;
     this.channel = new Channel(conn);
     this.certificate = certificate;
+    this.#gate.resolve();
+  }
+
+  /** Reads no more until the function is called that this returns. */
+  pause(): () => void {
+    this.#gate = Promise.withResolvers();
+    return this.#gate.resolve;
   }
 
   static async connect(address: HostPort, certificate: ServerCertificate): Promise<TestClient> {
@@ -273,6 +290,7 @@ export class TestClient {
       for (;;) {
         const header = await this.channel.read(v4.FRAME_HEADER_BYTES);
         if (header === null) break;
+        await this.#gate.promise;
         const { code, flags, requestId, payloadBytes } = v4.decodeFrameHeader(header);
         const payload = await this.channel.readExactly(payloadBytes);
         const requestIds = code === AnswerCode.STORED ? v4.decodeStored(payload) : [requestId];

@@ -1,4 +1,4 @@
-/** How much is on its way to the server without being durable there (docs/protocol_v4.md, "Backup"). */
+/** A bound on bytes that are under way: on their way to the server, or being opened. */
 
 interface Waiting {
   bytes: number;
@@ -6,7 +6,7 @@ interface Waiting {
 }
 
 /** Lets bytes in as long as they fit; whoever comes first goes first. */
-export class PutWindow {
+export class ByteWindow {
   #freeBytes: number;
   readonly #windowBytes: number;
   readonly #waiting: Waiting[] = [];

@@ -1,0 +1,50 @@
+/** A worker of a restore: has a connection of its own, and does jobs until it is told to stop. */
+import { describeError, HoldfastError } from "../errors.ts";
+import type { JobResult, RestoreJob } from "./restore_job.ts";
+import { RestoreWriter } from "./restore_writer.ts";
+import { type SessionOptions, VaultClientSession } from "./session_v4.ts";
+
+export type ToWorker =
+  | { type: "start"; options: SessionOptions }
+  | { type: "job"; job: RestoreJob }
+  | { type: "stop" };
+
+export type FromWorker =
+  | { type: "result"; result: JobResult }
+  | { type: "failed"; message: string; exitCode: number; hint: string | undefined }
+  | { type: "stopped" };
+
+/** The worker's side of its port. */
+interface WorkerScope {
+  onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  postMessage(message: FromWorker): void;
+}
+
+const scope = self as unknown as WorkerScope;
+let writer: Promise<RestoreWriter> | undefined;
+
+scope.onmessage = ({ data }) => {
+  handle(data).catch((error) => {
+    const { exitCode, hint } = error instanceof HoldfastError
+      ? error
+      : { exitCode: 1, hint: undefined };
+    scope.postMessage({ type: "failed", message: describeError(error), exitCode, hint });
+  });
+};
+
+async function handle(message: ToWorker): Promise<void> {
+  if (message.type === "start") {
+    writer = connect(message.options);
+    await writer;
+  } else if (message.type === "job") {
+    const result = await (await writer)!.run(message.job);
+    scope.postMessage({ type: "result", result });
+  } else {
+    (await writer)?.stop();
+    scope.postMessage({ type: "stopped" });
+  }
+}
+
+async function connect(options: SessionOptions): Promise<RestoreWriter> {
+  return new RestoreWriter(await VaultClientSession.connect(options));
+}

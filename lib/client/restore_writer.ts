@@ -1,0 +1,192 @@
+/**
+ * Does the jobs of a restore, in a worker or in the main thread: gets all records of a job with one request, opens them
+ * as they come, and writes the parts of files that each holds. So a record is in memory only until it is written, and
+ * a job's memory does not depend on how its files lie in the records.
+ */
+import { DamagedError, describeError } from "../errors.ts";
+import { RESTORE } from "../limits.ts";
+import { type RecordAnswer, RecordState } from "../protocol_v4.ts";
+import { openRecord } from "../vault/seal.ts";
+import { ByteWindow } from "./byte_window.ts";
+import {
+  createFile,
+  discardFile,
+  placeFile,
+  verifyPiece,
+  writePiece,
+  writeWholeFile,
+} from "./file_writer.ts";
+import { recordError } from "./record_loader.ts";
+import type { JobFailure, JobFile, JobPiece, JobResult, RestoreJob } from "./restore_job.ts";
+import type { VaultClientSession } from "./session_v4.ts";
+
+/** A place where a record is needed. */
+interface Use {
+  file: number;
+  piece: JobPiece;
+}
+
+/** How far a file has come. */
+interface FileState {
+  /** Pieces that are not written yet. */
+  left: number;
+  isCreated: boolean;
+  hasFailed: boolean;
+}
+
+export class RestoreWriter {
+  readonly #session: VaultClientSession;
+  readonly #opening = new ByteWindow(RESTORE.openingBytesMax);
+  #isStopped = false;
+
+  constructor(session: VaultClientSession) {
+    this.#session = session;
+  }
+
+  /** Nothing is written after this. What is begun is left for the owner of the jobs to remove. */
+  stop(): void {
+    this.#isStopped = true;
+    this.#session.close();
+  }
+
+  /** @throws whatever ends the whole restore: the server is gone, or not to be trusted */
+  async run(job: RestoreJob): Promise<JobResult> {
+    const running = new RunningJob(job, () => this.#isStopped);
+    running.writeEmptyFiles();
+    if (job.records.length > 0) await this.#getRecords(job, running);
+    return running.result();
+  }
+
+  async #getRecords(job: RestoreJob, running: RunningJob): Promise<void> {
+    const opens: Promise<void>[] = [];
+    const ids = job.records.map(({ id }) => id);
+    try {
+      await this.#session.get(ids, async (answer) => {
+        await this.#opening.enter(answer.record.length);
+        opens.push(
+          this.#takeRecord(job, running, answer).finally(() => {
+            this.#opening.leave(answer.record.length);
+          }),
+        );
+      });
+    } finally {
+      await Promise.allSettled(opens);
+    }
+    await Promise.all(opens);
+  }
+
+  async #takeRecord(
+    { records }: RestoreJob,
+    running: RunningJob,
+    { index, state, record }: RecordAnswer,
+  ): Promise<void> {
+    const { id, key } = records[index];
+    try {
+      if (state !== RecordState.FOUND) throw recordError(id, state);
+      const { plaintext } = await openRecord(record, { id, key });
+      running.write(index, plaintext);
+    } catch (error) {
+      if (!(error instanceof DamagedError)) throw error;
+      running.lose(index, error);
+    }
+  }
+}
+
+/** The state of one job. */
+class RunningJob {
+  readonly #job: RestoreJob;
+  readonly #isStopped: () => boolean;
+  readonly #uses: Use[][];
+  readonly #states: FileState[];
+  readonly #failures: JobFailure[] = [];
+  #bytes = 0;
+
+  constructor(job: RestoreJob, isStopped: () => boolean) {
+    this.#job = job;
+    this.#isStopped = isStopped;
+    this.#uses = job.records.map(() => []);
+    this.#states = job.files.map(({ pieces, isPart }, file) => {
+      for (const piece of pieces) this.#uses[piece.record].push({ file, piece });
+      return { left: pieces.length, isCreated: isPart, hasFailed: false };
+    });
+  }
+
+  result(): JobResult {
+    return { number: this.#job.number, failures: this.#failures, bytes: this.#bytes };
+  }
+
+  /** Files without any record: nothing, or holes only. */
+  writeEmptyFiles(): void {
+    this.#job.files.forEach((file, index) => {
+      if (file.pieces.length === 0 && !file.isPart) {
+        this.#attempt(index, () => {
+          this.#create(index);
+          placeFile(file);
+        });
+      }
+    });
+  }
+
+  /** Writes everything that a record holds. */
+  write(record: number, plaintext: Uint8Array): void {
+    for (const { file: index, piece } of this.#uses[record]) {
+      if (this.#isStopped()) return;
+      const { offset, length, at } = piece;
+      if (offset + length > plaintext.length) {
+        this.#fail(index, { kind: "damaged", message: "its entry names bytes that are not there" });
+        continue;
+      }
+      const bytes = plaintext.subarray(offset, offset + length);
+      this.#attempt(index, () => this.#writePiece(index, { bytes, at }));
+    }
+  }
+
+  /** Gives up every file that needs a record. */
+  lose(record: number, error: DamagedError): void {
+    for (const { file } of this.#uses[record]) {
+      this.#fail(file, { kind: "damaged", message: describeError(error) });
+    }
+  }
+
+  #writePiece(index: number, { bytes, at }: { bytes: Uint8Array; at: number }): void {
+    const file = this.#job.files[index];
+    const state = this.#states[index];
+    const { umask, verify } = this.#job;
+    if (file.pieces.length === 1 && bytes.length === file.size && !file.isPart) {
+      writeWholeFile(file, { bytes, umask });
+      if (verify) verifyPiece(file.target, { bytes, at });
+    } else {
+      this.#create(index);
+      writePiece(file.temporary, { bytes, at });
+      if (verify) verifyPiece(file.temporary, { bytes, at });
+      if (--state.left === 0 && !file.isPart) placeFile(file);
+    }
+    this.#bytes += bytes.length;
+  }
+
+  #create(index: number): void {
+    const state = this.#states[index];
+    if (!state.isCreated) createFile(this.#job.files[index]);
+    state.isCreated = true;
+  }
+
+  /** What one file cannot do is no reason to give up the others. */
+  #attempt(index: number, act: () => void): void {
+    if (this.#states[index].hasFailed) return;
+    try {
+      act();
+    } catch (error) {
+      const kind = error instanceof DamagedError ? "damaged" : "failed";
+      this.#fail(index, { kind, message: describeError(error) });
+    }
+  }
+
+  #fail(index: number, { kind, message }: Pick<JobFailure, "kind" | "message">): void {
+    const state = this.#states[index];
+    if (state.hasFailed) return;
+    state.hasFailed = true;
+    this.#failures.push({ file: index, kind, message });
+    const file: JobFile = this.#job.files[index];
+    if (!file.isPart) discardFile(file.temporary);
+  }
+}
