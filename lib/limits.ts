@@ -270,6 +270,11 @@ export const BACKUP = {
   linkedFilesMax: 4_096,
   /** Segments of the last snapshot behind the walk whose references can be used again. */
   knownSegmentsMax: 256,
+  /** Records of small files of which is watched how much is in use. */
+  watchedRecordsMax: 16_384,
+  /** Records whose files are sent again in one run, and those files' share of all bytes. */
+  sparseRecordsMax: 4_096,
+  sparseShare: 0.02,
   /** Paths that are reported one by one; of more only the number. */
   reportedPathsMax: 100,
   /** The last snapshot's entries: one record of the file, and its last one. */

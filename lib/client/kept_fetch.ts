@@ -32,7 +32,7 @@ export async function fetchKept(
     const { top, level, timeMs: startMs, totals } = await openSnapshot(row, { profile, loader });
     const indexes: Reference[] = [];
     await fetchNode(top, { level, load: loader.load, writer, indexes });
-    writer.finish({ ...totals, root, startMs, indexes });
+    writer.finish({ ...totals, root, startMs, indexes, sparse: [] });
     return path;
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;

@@ -151,6 +151,29 @@ Deno.test("client restore gives back what client backup took", async () => {
   });
 });
 
+Deno.test("client backup sends the rest of a record again when most of it is out of use", async () => {
+  await withBackupBench(async (bench) => {
+    const { source, backup } = bench;
+    for (let i = 0; i < 40; i++) {
+      Deno.writeFileSync(join(source, `file ${i}`), pseudoRandom(3000, i));
+    }
+    Deno.writeFileSync(join(source, "large"), pseudoRandom(3 * MIB, 1)); // 2 % are 63,000 bytes
+    await settle();
+    await backup();
+    for (let i = 0; i < 38; i++) {
+      Deno.writeFileSync(join(source, `file ${i}`), pseudoRandom(3000, 100 + i));
+    }
+    await settle();
+    const changed = await backup();
+    assert.equal(changed.summary.bytesRead, 38 * 3000);
+    const resent = await backup();
+    assert.deepEqual(resent.summary.files, { new: 0, changed: 0, unchanged: 41 });
+    assert.equal(resent.summary.bytesRead, 2 * 3000);
+    await checkContents(bench, resent.summary.snapshot);
+    assert.equal((await backup()).summary.bytesRead, 0);
+  });
+});
+
 /** A device that may only write. @returns its profile */
 async function addWriter({ folder, profile }: BackupBench): Promise<string> {
   const invited = await runClient(["invite", "--profile", profile], { cwd: folder });
