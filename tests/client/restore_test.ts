@@ -7,6 +7,8 @@ import { runClient, startClient } from "./run_client.ts";
 import { dir, file, link, type TestEntry, type VaultFixture, withVault } from "./vault_fixture.ts";
 
 const MTIME_MS = Date.UTC(2020, 1, 2, 3, 4, 5, 678);
+/** Then owners are restored too. */
+const IS_ROOT = Deno.uid() === 0;
 const HOUR_MS = 3600_000;
 
 /** Names below a folder, in order. */
@@ -51,14 +53,17 @@ function everything(): TestEntry[] {
     file("/data/odd\nname \u001b[0m", "odd", { mtimeMs: MTIME_MS }),
     file("/data/ünï-\u{1f600}", "odd too", { mtimeMs: MTIME_MS }),
     file("/data/ -rf", "careful", { mtimeMs: MTIME_MS }),
+    file("/data/own", "of the system's own user", { uid: 0, gid: 0, mode: 0o664 }),
   ];
 }
 
 function checkEverything(folder: string, entries: TestEntry[]): void {
-  for (const { path, type = "file", content, mode = 0o644, mtimeMs, target } of entries) {
+  for (const { path, type = "file", content, mode = 0o644, mtimeMs, target, ...owner } of entries) {
     if (path === "/") continue;
     const place = folder + path;
     const info = Deno.lstatSync(place);
+    const [uid, gid] = IS_ROOT ? [owner.uid ?? 1000, owner.gid ?? 1000] : [info.uid, info.gid];
+    assert.deepEqual([info.uid, info.gid], [uid, gid], path);
     if (type === "symlink") {
       assert.equal(Deno.readLinkSync(place), target);
       continue;
@@ -88,7 +93,7 @@ Deno.test("restore gives back everything: contents, modes, times, links, holes, 
     assert.equal(Deno.lstatSync(to + "/data/twin-a").ino, Deno.lstatSync(to + "/data/twin-b").ino);
     assert.ok(Deno.lstatSync(to + "/data/zeros").blocks! * 512 < 400_000);
     assert.ok(listTree(to).every((name) => !name.endsWith(".tmp")));
-    assert.equal(summary(ran.stdout).files, 11);
+    assert.equal(summary(ran.stdout).files, 12);
 
     const part = join(vault.folder, "part");
     const some = await vault.run(
