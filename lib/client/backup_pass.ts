@@ -97,7 +97,7 @@ export async function compareWithKept(
   const before = kept.find(entry.path);
   if (before === undefined) return { state: "new" };
   const isUnchanged = before.type === "file" && isSameStamp(entry, before) &&
-    !isFresh(before.ctimeMs, kept.startMs);
+    !isFresh(before.mtimeMs, kept.startMs);
   return { state: isUnchanged ? "unchanged" : "changed", before };
 }
 
