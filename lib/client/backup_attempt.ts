@@ -82,7 +82,7 @@ export async function makeAttempt(
   const pool = makePool(options, { sessionId, sender });
   const recorder = new KeptRecorder(options.store, vault.profile.folder);
   try {
-    await sender.send(session);
+    await sender.send({ id: session.id, parts: [session.record] });
     const cursor = kept && await openCursor(kept, vault);
     const tools = { sender, pool, kept: cursor, recorder, tally, startMs };
     return { ...await attemptCommit(options, tools), tally, sent };
@@ -152,7 +152,7 @@ async function sendRoot(
     ...{ timeMs: startMs, host: plan.host, paths: plan.roots, tags: plan.tags },
     ...{ totals, skipped: tally.skippedCount, top, level },
   });
-  await sender.send(sealed);
+  await sender.send({ id: sealed.id, parts: [sealed.record] });
   return sealed.id;
 }
 
