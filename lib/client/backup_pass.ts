@@ -12,12 +12,16 @@ import { EntryQueue, type WaitingEntry } from "./entry_queue.ts";
 import type { FileOutcome } from "./backup_job.ts";
 import type { FileJobs } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
+import { HEAP_GROWTH } from "../limits.ts";
+import { MemoryKeeper } from "../memory.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import { LinkedFiles } from "./linked_files.ts";
 import type { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
 
 /** How long the walk may keep everything else from its turn. */
+/** Entries between two looks at the memory. */
+const ENTRIES_PER_CHECK = 1024;
 const TURN_MS = 50;
 
 export interface PassOptions {
@@ -48,6 +52,8 @@ export async function runPass(options: PassOptions): Promise<Tree> {
 async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   const { entries, jobs, tally } = options;
   const linked = new LinkedFiles();
+  const memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
+  let count = 0;
   let turnAt = performance.now() + TURN_MS;
   for (const scanned of entries) {
     if (queue.isFull) {
@@ -55,6 +61,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
       await queue.room();
     }
     queue.push(await visit(scanned, options, linked));
+    if (++count % ENTRIES_PER_CHECK === 0) memory.check();
     if (performance.now() < turnAt) continue;
     await new Promise((resolve) => setTimeout(resolve, 0));
     turnAt = performance.now() + TURN_MS;

@@ -3,6 +3,8 @@
  * `job_pool.ts`; what is said is in `backup_job.ts`.
  */
 /// <reference lib="deno.worker" />
+import { HEAP_GROWTH } from "../limits.ts";
+import { MemoryKeeper } from "../memory.ts";
 import type { FromWorker, ToWorker, WorkerSetup } from "./backup_job.ts";
 import { ContentSealer } from "./content_sealer.ts";
 import { JobRunner } from "./job_runner.ts";
@@ -15,6 +17,7 @@ interface Tools {
   sender: RecordSender;
 }
 
+const memory = new MemoryKeeper(HEAP_GROWTH.workerBytesMax);
 let tools: Promise<Tools> | undefined;
 
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
@@ -33,6 +36,7 @@ async function handle(message: ToWorker): Promise<void> {
   }
   const { number, job } = message;
   const result = await runner.run(job);
+  memory.check();
   say(
     { type: "result", number, result },
     result.buffer === undefined ? [] : [result.buffer.buffer],

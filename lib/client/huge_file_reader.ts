@@ -2,7 +2,8 @@
  * Reads a huge file in the main thread and cuts it in one pass; all workers seal its pieces. So one file keeps all cores
  * busy, and its cuts are those of any other file.
  */
-import { BACKUP } from "../limits.ts";
+import { BACKUP, HEAP_GROWTH } from "../limits.ts";
+import { MemoryKeeper } from "../memory.ts";
 import { ContentsBuilder, type FileContents } from "../vault/contents_builder.ts";
 import type { Extent } from "../vault/entry.ts";
 import type { Session } from "../vault/session.ts";
@@ -24,6 +25,7 @@ export interface HugeFileOptions {
 
 export class HugeFileReader {
   readonly #options: HugeFileOptions;
+  readonly #memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
   #buffers: Uint8Array<ArrayBuffer>[] = [];
 
   constructor(options: HugeFileOptions) {
@@ -67,6 +69,7 @@ export class HugeFileReader {
         : (await pool.start({ kind: "piece", buffer, chunks })).result;
       adding = adding.then(async () => await this.#add(builder, parts, await sealing));
       adding.catch(() => {}); // told at the end
+      this.#memory.check();
       await turn();
     }
     return { size, contents: adding.then(() => builder.finish()) };

@@ -118,7 +118,7 @@ export class KeptFile implements Disposable {
     const [entries, bytes] = [reader.u64(), reader.u64()];
     const indexes = Array.from({ length: reader.u32() }, () => readReference(reader));
     const sparse: Uint8Array[] = [];
-    while (reader.remaining > 0) sparse.push(reader.bytes(RECORD_ID_BYTES));
+    while (reader.remaining > 0) sparse.push(reader.bytes(RECORD_ID_BYTES).slice());
     this.head = { root, startMs, entries, bytes, indexes, sparse };
   }
 
@@ -195,11 +195,12 @@ function encodeReference({ id, session, maskedKey }: Reference): Uint8Array {
   return new ByteWriter(REFERENCE_BYTES).bytes(id).bytes(session).bytes(maskedKey).done();
 }
 
+/** Copied: a reference is kept for longer than the block that it stands in, which a view would keep whole. */
 function readReference(reader: ByteReader): Reference {
   return {
-    id: reader.bytes(RECORD_ID_BYTES),
-    session: reader.bytes(RECORD_ID_BYTES),
-    maskedKey: reader.bytes(MASKED_KEY_BYTES),
+    id: reader.bytes(RECORD_ID_BYTES).slice(),
+    session: reader.bytes(RECORD_ID_BYTES).slice(),
+    maskedKey: reader.bytes(MASKED_KEY_BYTES).slice(),
   };
 }
 

@@ -34,7 +34,8 @@ export class RecordUse {
     const [{ reference, offset, length }] = extents;
     if (reference === undefined || !this.#isWatched(reference.id)) return;
     const name = reference.id.toBase64();
-    const use = this.#uses.get(name) ?? { id: reference.id, liveBytes: 0, endBytes: 0 };
+    // The id is copied: as a view it would keep all of the segment that it was read from.
+    const use = this.#uses.get(name) ?? { id: reference.id.slice(), liveBytes: 0, endBytes: 0 };
     use.liveBytes += length;
     use.endBytes = Math.max(use.endBytes, offset + length);
     this.#uses.set(name, use);
