@@ -1,7 +1,7 @@
 /** One attempt at a backup: a pass with its workers, the root, and the commit. */
 import { encodeCommit } from "../journal_body.ts";
 import { EventKind } from "../journal.ts";
-import { VAULT_CLIENT } from "../limits.ts";
+import { BACKUP, VAULT_CLIENT } from "../limits.ts";
 import { printError } from "../program.ts";
 import { sealRoot } from "../vault/root.ts";
 import { deriveLabelKey, setLabel, tagLabel, type WriteKeys } from "../vault/secrets.ts";
@@ -20,8 +20,8 @@ import type { KeptFile } from "./kept_file.ts";
 import { KeptRecorder } from "./kept_recorder.ts";
 import type { KeptStore } from "./kept_store.ts";
 import { RecordSender } from "./record_sender.ts";
+import { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
-import type { CommitResult } from "./session_v4.ts";
 import { TreeEmitter } from "./tree_emitter.ts";
 import { refreshJournal, signByDevice, type VaultAccess } from "./vault_access.ts";
 
@@ -81,7 +81,7 @@ export async function makeAttempt(
   const pool = makePool(options, { sessionId, sender });
   const recorder = new KeptRecorder(options.store, vault.profile.folder);
   try {
-    await sender.send(session);
+    await sender.send({ id: session.id, parts: [session.record] });
     const cursor = kept && await openCursor(kept, vault);
     const tools = { sender, pool, kept: cursor, recorder, tally, startMs };
     return { ...await attemptCommit(options, tools), tally, sent };
@@ -108,12 +108,15 @@ async function attemptCommit(
   const onRead = (bytes: number) => void (tally.bytesRead += bytes);
   const jobs = new FileJobs({ ...keys, session, pool, emit, onRead });
   const entries = plan.scan(tally);
-  const tree = await runPass({ ...keys, entries, kept, jobs, emit, tally, interrupted });
+  const use = new RecordUse({ pattern: crypto.getRandomValues(new Uint32Array(1))[0] });
+  const tree = await runPass({ ...keys, entries, kept, jobs, emit, tally, use, interrupted });
   const root = await sendRoot(options, { sender, tree, tally, startMs });
   await Promise.race([Promise.all([pool.drain(), sender.drain()]), interrupted]);
-  const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes: emitter.indexes });
-  const result = await Promise.race([commit(vault, { root, plan }), interrupted]);
-  return { outcome: "missing" in result ? "missing" : "committed", root, keptPath };
+  const sparse = use.sparse(tree.totals.bytes * BACKUP.sparseShare);
+  const { indexes } = emitter;
+  const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes, sparse });
+  const outcome = await Promise.race([commit(vault, { root, plan }), interrupted]);
+  return { outcome, root, keptPath };
 }
 
 function makePool(
@@ -148,7 +151,7 @@ async function sendRoot(
     ...{ timeMs: startMs, host: plan.host, paths: plan.roots, tags: plan.tags },
     ...{ totals, skipped: tally.skippedCount, top, level },
   });
-  await sender.send(sealed);
+  await sender.send({ id: sealed.id, parts: [sealed.record] });
   return sealed.id;
 }
 
@@ -156,7 +159,7 @@ async function sendRoot(
 async function commit(
   vault: VaultAccess,
   { root, plan }: { root: Uint8Array; plan: BackupPlan },
-): Promise<CommitResult> {
+): Promise<Attempt["outcome"]> {
   const labelKey = deriveLabelKey(vault.profile.keyring.epochs[0].writeSecret);
   const body = encodeCommit({
     root,
@@ -166,8 +169,9 @@ async function commit(
   for (let attempt = 0;; attempt++) {
     const statement = await signByDevice(vault.profile, { kind: EventKind.COMMIT, body });
     try {
-      return await vault.session.commit(statement);
+      return "missing" in await vault.session.commit(statement) ? "missing" : "committed";
     } catch (error) {
+      if (error instanceof SessionEndedError) return "ended";
       if (!(error instanceof StaleEventError) || attempt === VAULT_CLIENT.staleMax) throw error;
       await refreshJournal(vault);
     }
