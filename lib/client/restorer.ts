@@ -1,5 +1,5 @@
 /**
- * Restores entries of a snapshot, in their order (docs/architecture.md, "Restore"):
+ * Restores entries of a snapshot, in their order (docs/restore.md):
  *
  *     walk (main thread)   opens segments; makes folders and links; decides about files; collects them into jobs
  *     jobs (workers)       get records, open them, write files; each worker has its own connection, two jobs at a time
@@ -14,7 +14,7 @@ import { comparePaths, isWithin } from "../vault/path_order.ts";
 import type { Root } from "../vault/root.ts";
 import type { Reference } from "../vault/session.ts";
 import { findEntry, type Load, readExtents } from "../vault/tree_reader.ts";
-import { createFile, discardFile, placeFile } from "./file_writer.ts";
+import { createFile, discardFile, isDiskFull, placeFile } from "./file_writer.ts";
 import { JobBuilder } from "./job_builder.ts";
 import type { JobFile, JobResult, RestoreJob } from "./restore_job.ts";
 import type { RestoreLanes } from "./restore_lanes.ts";
@@ -108,9 +108,9 @@ export class Restorer {
   /** Leaves off, and takes away what is not complete. */
   async abort(): Promise<void> {
     if (this.#lanes === undefined) return;
-    const running = [...this.#lanes.running];
+    const { unfinished } = this.#lanes; // being stopped, they fail
     await this.#lanes.stop();
-    for (const { files } of [...running, ...this.#lanes.running]) {
+    for (const { files } of [...unfinished, ...this.#lanes.unfinished]) {
       for (const { temporary, isPart } of files) if (!isPart) discardFile(temporary);
     }
     for (const { file } of this.#shared.values()) discardFile(file.temporary);
@@ -442,6 +442,7 @@ function hardLinkKey(
 
 /** Whether an error is about one entry, and the others can go on. */
 function isOfOneEntry(error: unknown): error is Error {
+  if (isDiskFull(error)) return false;
   if (error instanceof HoldfastError) {
     return error instanceof DamagedError || error instanceof RefusedError ||
       error.name === "ConflictError";
