@@ -8,7 +8,7 @@ import { DamagedError, UsageError } from "../errors.ts";
 import { encodeRecoveryKeys, recoveryId, type RecoveryKeys } from "../identity.ts";
 import type { Signer } from "../journal.ts";
 import { hkdf } from "../kdf.ts";
-import { decodeBase32, encodeBase32 } from "./base32.ts";
+import { decodeBase32, encodeBase32 } from "../base32.ts";
 import { decapsulate, encapsulate, importKemSeed, KEM_CIPHERTEXT_BYTES } from "./kem.ts";
 import { importSigner } from "./signing.ts";
 import { openHybrid, sealHybrid, type WrapContext } from "./wrap.ts";
@@ -33,7 +33,7 @@ export interface RecoveryPrivateKey {
 /** A code for people: 14 groups of four letters; the last group checks the others. */
 export function formatRecoveryCode(secret: Uint8Array): string {
   if (secret.length !== RECOVERY_SECRET_BYTES) throw new RangeError("Not a recovery secret");
-  const letters = encodeBase32(secret) + checkLetters(secret);
+  const letters = encodeBase32(secret).toUpperCase() + checkLetters(secret);
   return letters.match(new RegExp(`.{${GROUP_LETTERS}}`, "g"))!.join("-");
 }
 
@@ -47,7 +47,7 @@ export function parseRecoveryCode(text: string): Uint8Array<ArrayBuffer> {
   const size = CODE_LETTERS + CHECK_LETTERS;
   if (letters.length !== size) throw typingError(`${letters.length} letters instead of ${size}`);
   try {
-    const secret = decodeBase32(letters.slice(0, CODE_LETTERS));
+    const secret = decodeBase32(letters.slice(0, CODE_LETTERS), RECOVERY_SECRET_BYTES);
     if (letters.slice(CODE_LETTERS) === checkLetters(secret)) return secret;
   } catch (cause) {
     if (!(cause instanceof SyntaxError)) throw cause;
@@ -126,7 +126,7 @@ async function agree(privateKey: CryptoKey, publicKey: Uint8Array): Promise<Uint
 /** 20 bits of a hash: one wrong code in a million passes. */
 function checkLetters(secret: Uint8Array): string {
   const hash = createHash("sha256").update("holdfast/4 recovery check").update(secret).digest();
-  return encodeBase32(new Uint8Array(hash)).slice(0, CHECK_LETTERS);
+  return encodeBase32(new Uint8Array(hash)).slice(0, CHECK_LETTERS).toUpperCase();
 }
 
 function typingError(state: string): UsageError {
