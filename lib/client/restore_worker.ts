@@ -44,5 +44,5 @@ async function handle(message: ToWorker): Promise<void> {
 }
 
 async function connect(options: SessionOptions): Promise<RestoreWriter> {
-  return new RestoreWriter(await VaultClientSession.connect(options));
+  return new RestoreWriter(await VaultClientSession.connect({ ...options, isFurther: true }));
 }
