@@ -44,7 +44,7 @@ async function handle(message: ToWorker): Promise<void> {
 }
 
 async function setUp(setup: WorkerSetup): Promise<Tools> {
-  const connection = await VaultClientSession.connect(setup.connection);
+  const connection = await VaultClientSession.connect({ ...setup.connection, isFurther: true });
   await connection.openSession(setup.sessionId);
   const sender = new RecordSender(connection);
   const sealer = new ContentSealer({ ...setup, sender });
