@@ -54,6 +54,14 @@ const ADD_VAULT = `INSERT INTO vaults (id, locator, epoch, generation) VALUES (?
    ON CONFLICT DO NOTHING`;
 const EVENT_COLUMNS = "number, hash, statement, offset, size";
 
+/** A session that is open. */
+export interface SessionPlace {
+  vault: number;
+  id: Uint8Array;
+  device: Uint8Array;
+  epoch: number;
+}
+
 export class VaultDatabase {
   readonly #sql: Sqlite;
 
@@ -217,10 +225,10 @@ export class VaultDatabase {
   }
 
   /** Sessions of all vaults that are not fenced: few, as each vault has a bound. */
-  async listOpenSessions(): Promise<{ vault: number; id: Uint8Array; epoch: number }[]> {
+  async listOpenSessions(): Promise<SessionPlace[]> {
     return this.#sql.all(
-      "SELECT vault, id, epoch FROM sessions WHERE fenced = 0",
-    ) as unknown as { vault: number; id: Uint8Array; epoch: number }[];
+      "SELECT vault, id, device, epoch FROM sessions WHERE fenced = 0",
+    ) as unknown as SessionPlace[];
   }
 
   async countOpenSessions(vault: number): Promise<number> {

@@ -232,9 +232,15 @@ export const STORE = {
   provenBatchMax: 4096,
   /** Frames and reads that are in memory at one time, of all connections. */
   bufferBytesMax: 512 * MIB,
+  /** Of these, those of one vault: no vault can keep the others waiting. */
+  vaultBufferBytesMax: 128 * MIB,
+  /** A frame up to this size is not counted: a login never waits for room. */
+  uncountedBytesMax: 64 * KIB,
   /** A backup session ends when it was not used for this long. */
   sessionMs: 6 * 60 * 60 * SECOND,
   sessionsPerVaultMax: 64,
+  /** With so many, a device's session gives way to its next one when it was not used for this long. */
+  abandonedMs: 60 * SECOND,
   /** How long it is remembered that a session was fenced, or what an invite was used for. */
   rememberedMs: 30 * DAY,
   /** Events after which the journal's state is stored anew. */

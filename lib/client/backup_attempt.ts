@@ -169,7 +169,12 @@ async function commit(
   for (let attempt = 0;; attempt++) {
     const statement = await signByDevice(vault.profile, { kind: EventKind.COMMIT, body });
     try {
-      return "missing" in await vault.session.commit(statement) ? "missing" : "committed";
+      const answer = await vault.session.commit(statement);
+      if ("missing" in answer) return "missing";
+      // From now on a server that hides this snapshot is found out at the next login.
+      await refreshJournal(vault);
+      vault.profile.journal.checkPoint(answer.appended);
+      return "committed";
     } catch (error) {
       if (error instanceof SessionEndedError) return "ended";
       if (!(error instanceof StaleEventError) || attempt === VAULT_CLIENT.staleMax) throw error;

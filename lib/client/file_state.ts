@@ -34,12 +34,13 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 
 /**
  * Whether a file may have been written once more after a look at `startMs` without another mtime: the system's clock
- * ticks every 10 ms at worst. The ctime cannot tell it, because the runtime gives it in whole seconds. What stays unseen is
+ * ticks every 10 ms at worst, and some file systems keep whole seconds. The ctime cannot tell it, because the runtime gives it in whole seconds. What stays unseen is
  * a file that is written in place within a second of the look, keeps its size, and has its mtime set back to the
  * millisecond (docs/architecture.md, "Unchanged files").
  */
 export function isFresh(mtimeMs: number, startMs: number): boolean {
-  return mtimeMs >= startMs - CLOCK_TICKS_MS;
+  const isWholeSecond = mtimeMs % 1000 === 0;
+  return mtimeMs >= startMs - (isWholeSecond ? 1000 : 0) - CLOCK_TICKS_MS;
 }
 
 /** Why a file cannot be read, without its path, which stands beside it anyway. */

@@ -1,6 +1,6 @@
 /**
  * The entries of the last snapshot of a set of paths, kept in the profile so that unchanged files need not be read
- * (docs/backup.md, "Kept entries"). A file is a row of blocks, each with its size (4) and a keyed hash (32) over
+ * (docs/architecture.md, "Kept entries"). A file is a row of blocks, each with its size (4) and a keyed hash (32) over
  * the file's own random id, the block's number and its bytes. One block for each segment, in order; then what they
  * belong to; then the size of that last block (4) once more. Written and read a block at a time.
  *

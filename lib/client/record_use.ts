@@ -1,5 +1,5 @@
 /**
- * How much of each record of small files is still in use (docs/backup.md, "Space"). When most files of a record have changed
+ * How much of each record of small files is still in use (docs/architecture.md, "Space"). When most files of a record have changed
  * since, the few others keep all of it alive; they are sent again with the next backup, into a record that is all theirs.
  *
  * Memory has a bound: of very many records only those are watched whose ids begin with certain bits, others another time.

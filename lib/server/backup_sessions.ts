@@ -2,7 +2,7 @@
  * Backup sessions (docs/protocol_v4.md, "Backup"): runs of backups that outlive their connections and the server, and
  * end by elapsed time. What was confirmed to a session is not deleted before it has ended.
  */
-import type { VaultDatabase } from "../db_vault.ts";
+import type { SessionPlace, VaultDatabase } from "../db_vault.ts";
 import { RefusedError } from "../errors.ts";
 import { STORE } from "../limits.ts";
 import type { Clock } from "../time.ts";
@@ -11,15 +11,17 @@ import type { Clock } from "../time.ts";
 export class BackupSession {
   readonly vault: number;
   readonly id: Uint8Array;
+  readonly device: Uint8Array;
   readonly epoch: number;
   /** Whether the server or the client has ended it. */
   hasEnded = false;
   /** Of `clock.elapsed()`. */
   usedMs = 0;
 
-  constructor({ vault, id, epoch }: { vault: number; id: Uint8Array; epoch: number }) {
+  constructor({ vault, id, device, epoch }: SessionPlace) {
     this.vault = vault;
     this.id = id.slice();
+    this.device = device.slice();
     this.epoch = epoch;
   }
 }
@@ -64,7 +66,8 @@ export class BackupSessions {
     { id, device }: { id: Uint8Array; device: Uint8Array },
   ): Promise<BackupSession> {
     const known = await this.#db.findSession(vault, id);
-    if (!known && await this.#db.countOpenSessions(vault) >= STORE.sessionsPerVaultMax) {
+    const isFull = !known && await this.#db.countOpenSessions(vault) >= STORE.sessionsPerVaultMax;
+    if (isFull && !(await this.#fenceAbandoned(vault, device))) {
       throw new SessionError("too many", "the vault has too many open ones");
     }
     const openedMs = this.#clock.wall();
@@ -103,7 +106,18 @@ export class BackupSessions {
     }
   }
 
-  #add(row: { vault: number; id: Uint8Array; epoch: number }): BackupSession {
+  /** Ends the device's own session that was not used for the longest time: runs that were killed leave them. */
+  async #fenceAbandoned(vault: number, device: Uint8Array): Promise<boolean> {
+    const abandonedMs = this.#clock.elapsed() - STORE.abandonedMs;
+    const [oldest] = [...this.#sessions.values()]
+      .filter((session) => session.vault === vault && session.usedMs <= abandonedMs)
+      .filter((session) => session.device.toHex() === device.toHex())
+      .sort((a, b) => a.usedMs - b.usedMs);
+    if (oldest) await this.fence(oldest);
+    return oldest !== undefined;
+  }
+
+  #add(row: SessionPlace): BackupSession {
     const session = new BackupSession(row);
     this.touch(session);
     this.#sessions.set(keyOf(row), session);

@@ -15,6 +15,13 @@ export class Share {
   }
 }
 
+/** Takes room of one vault first and then of all, so that nobody else waits behind a vault that has used up its own. */
+export async function takeRoom(bytes: number, budgets: Budget[]): Promise<Share> {
+  const shares: Share[] = [];
+  for (const budget of budgets) shares.push(await budget.take(bytes));
+  return new Share(() => shares.forEach((share) => share.release()));
+}
+
 export class Budget {
   #left: number;
   readonly #waiting: { bytes: number; give: () => void }[] = [];

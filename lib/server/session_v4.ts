@@ -15,7 +15,7 @@ import * as login from "../protocol_v4_login.ts";
 import type { Clock } from "../time.ts";
 import { AnswerQueue } from "./answer_queue.ts";
 import type { BackupSessions } from "./backup_sessions.ts";
-import type { Budget, Share } from "./budget.ts";
+import { type Budget, type Share, takeRoom } from "./budget.ts";
 import { fetchBundle, foundVault, joinVault, keepInvite } from "./enrolment.ts";
 import type { Peer } from "./listener.ts";
 import { beginLogin, checkProof, type PendingLogin } from "./login_v4.ts";
@@ -165,7 +165,7 @@ export class VaultSession {
       throw malformed("too many before login");
     }
     this.#channel.expect({ ...PATIENT, writeMs: stallMs });
-    const share = await this.#context.budget.take(payloadBytes);
+    const share = await takeRoom(payloadBytes, this.#budgetsFor(payloadBytes));
     try {
       const totalMs = messageMs + payloadBytes / CLASSIC.slowestBytesPerSecond * 1000;
       this.#channel.expect({ totalMs, silenceMs: stallMs, writeMs: stallMs });
@@ -175,6 +175,12 @@ export class VaultSession {
       share.release();
       throw error;
     }
+  }
+
+  #budgetsFor(payloadBytes: number): Budget[] {
+    if (payloadBytes <= STORE.uncountedBytesMax) return [];
+    const { budget } = this.#context;
+    return this.#state.name === "member" ? [this.#state.member.vault.budget, budget] : [budget];
   }
 
   /** The one place where state and permissions are checked. */
@@ -321,7 +327,7 @@ export class VaultSession {
   /** GET: one answer for each id, in storage order. The next read waits until the peer takes this one. */
   async #sendRecords({ requestId, payload }: Request, vault: Vault): Promise<void> {
     const ids = decodeRequest(payload, v4.decodeIds);
-    const share = await this.#context.budget.take(READ_BUFFER_BYTES);
+    const share = await takeRoom(READ_BUFFER_BYTES, this.#budgetsFor(READ_BUFFER_BYTES));
     let left = ids.length;
     try {
       for await (const read of vault.reader.readAll(ids)) {

@@ -25,6 +25,7 @@ import type { Log } from "../log.ts";
 import type { Appended } from "../protocol_v4.ts";
 import type { Clock } from "../time.ts";
 import { type AdoptionOptions, type AdoptionResult, adoptStore } from "./adoption.ts";
+import { Budget } from "./budget.ts";
 import { Completeness } from "./completeness.ts";
 import { JournalFile } from "./journal_file.ts";
 import { PackWriter } from "./pack_writer.ts";
@@ -47,6 +48,8 @@ export interface Vault {
   packs: PackWriter;
   reader: RecordReader;
   completeness: Completeness;
+  /** Its part of the memory for frames and reads. */
+  budget: Budget;
 }
 
 export interface VaultStoreOptions {
@@ -164,8 +167,9 @@ export class VaultStore {
     const options = { ...this.#options, vault: row };
     const journal = await VaultJournal.open(options, { isWhole: true });
     const reader = new RecordReader(options);
+    const budget = new Budget(STORE.vaultBufferBytesMax);
     const completeness = new Completeness({ ...this.#options, vaultNumber: number, reader });
-    return { number, id, journal, packs: new PackWriter(options), reader, completeness };
+    return { number, id, journal, packs: new PackWriter(options), reader, completeness, budget };
   }
 
   async #found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {

@@ -47,6 +47,16 @@ Deno.test("client backup signs its commit again when the journal has gone on", a
   });
 });
 
+Deno.test("client backup remembers its own snapshot: a server that hides it is named", async () => {
+  await withLies(async ({ vault, backup }) => {
+    assert.equal((await backup()).code, 0);
+    vault.server.lies.events = (events) => events.slice(0, -1);
+    const ran = await vault.run("snapshots");
+    assert.equal(ran.code, 5);
+    assert.match(ran.stderr, /was seen before, but it ends at event/);
+  });
+});
+
 Deno.test("client backup goes on over new connections when they are cut", async () => {
   await withLies(async ({ vault, backup }) => {
     let cuts = 0;

@@ -50,6 +50,8 @@ Deno.test("isFresh() is true for what may change again without a trace", () => {
   assert.equal(isFresh(6000, 5500), true, "written during the backup, or in the future");
   assert.equal(isFresh(5490, 5500), true, "the clock's tick");
   assert.equal(isFresh(5400, 5500), false);
+  assert.equal(isFresh(5000, 5500), true, "perhaps a file system of whole seconds");
+  assert.equal(isFresh(4000, 5500), false);
 });
 
 function state(fields: Partial<Deno.FileInfo> = {}): Deno.FileInfo {

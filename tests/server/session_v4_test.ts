@@ -272,6 +272,8 @@ Deno.test("a vault has a bounded number of open sessions", async () => {
     const more = v4.encodeSessionId(random(16));
     assert.equal(await member.refused(RequestCode.OPEN, more), "BUSY");
     await member.open(); // one that is open already
+    server.clock.shiftMs += STORE.abandonedMs;
+    assert.equal((await member.ask(RequestCode.OPEN, more)).code, AnswerCode.SESSION);
   });
 });
 
