@@ -48,6 +48,10 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "show what is different between two snapshots",
     load: async () => (await import("./lib/client/diff.ts")).DIFF_COMMAND,
   },
+  check: {
+    summary: "check that snapshots can be restored",
+    load: async () => (await import("./lib/client/check.ts")).CHECK_COMMAND,
+  },
   send: {
     summary: "send files with the classic protocol",
     load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,

@@ -177,6 +177,16 @@ export const RESTORE = {
   stopMs: 3 * SECOND,
 } as const;
 
+/** What a check keeps in memory. */
+export const CHECK = {
+  /** Ids of records that were found right, 8 bytes each; a power of two. Past it some are looked at again. */
+  rememberedIds: 4 * MIB,
+  /** Records of contents in one request. */
+  recordsPerRequest: 64,
+  /** Records that are being opened. */
+  opensMax: 8,
+} as const;
+
 /** A client's connections to its vault (docs/protocol_v4.md). */
 export const VAULT_CLIENT = {
   /** Longest silence of a server that owes an answer. */
@@ -244,21 +254,31 @@ export const BACKUP = {
   /** A job takes files up to the first bound, ends by chance before the second, and never has more. */
   jobBytesMin: 4 * MIB,
   jobBytesMax: 8 * MIB,
-  jobFilesMax: 1024,
+  jobFilesMax: 512,
   /** A buffer for a large file: several chunks fit. */
-  pieceBytes: 12 * MIB,
+  pieceBytes: 8 * MIB,
   /** Records of one thread that are being sealed at once. */
   sealsMax: 4,
+  /**
+   * Records of one thread that are on their way, in bytes. Those of two must be more than a pack, or the server would wait
+   * for more before it acknowledges.
+   */
+  unstoredBytesMax: 20 * MIB,
   /** Records that wait for an answer to HAS, in bytes. */
-  heldBytesMax: 8 * MIB,
+  heldBytesMax: 4 * MIB,
   /** Records whose coming again is noticed without asking. */
   recentIdsMax: 16_384,
   /** Entries that wait for the contents of an earlier one. */
-  waitingEntriesMax: 8_192,
+  waitingEntriesMax: 4_096,
   /** Hard-linked files whose contents wait for their other names. */
   linkedFilesMax: 4_096,
   /** Segments of the last snapshot behind the walk whose references can be used again. */
   knownSegmentsMax: 256,
+  /** Records of small files of which is watched how much is in use. */
+  watchedRecordsMax: 16_384,
+  /** Records whose files are sent again in one run, and those files' share of all bytes. */
+  sparseRecordsMax: 4_096,
+  sparseShare: 0.02,
   /** Paths that are reported one by one; of more only the number. */
   reportedPathsMax: 100,
   /** The last snapshot's entries: one record of the file, and its last one. */

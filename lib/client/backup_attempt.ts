@@ -1,7 +1,7 @@
 /** One attempt at a backup: a pass with its workers, the root, and the commit. */
 import { encodeCommit } from "../journal_body.ts";
 import { EventKind } from "../journal.ts";
-import { VAULT_CLIENT } from "../limits.ts";
+import { BACKUP, VAULT_CLIENT } from "../limits.ts";
 import { printError } from "../program.ts";
 import { sealRoot } from "../vault/root.ts";
 import { deriveLabelKey, setLabel, tagLabel, type WriteKeys } from "../vault/secrets.ts";
@@ -20,6 +20,7 @@ import type { KeptFile } from "./kept_file.ts";
 import { KeptRecorder } from "./kept_recorder.ts";
 import type { KeptStore } from "./kept_store.ts";
 import { RecordSender } from "./record_sender.ts";
+import { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
 import type { CommitResult } from "./session_v4.ts";
 import { TreeEmitter } from "./tree_emitter.ts";
@@ -108,10 +109,13 @@ async function attemptCommit(
   const onRead = (bytes: number) => void (tally.bytesRead += bytes);
   const jobs = new FileJobs({ ...keys, session, pool, emit, onRead });
   const entries = plan.scan(tally);
-  const tree = await runPass({ ...keys, entries, kept, jobs, emit, tally, interrupted });
+  const use = new RecordUse({ pattern: crypto.getRandomValues(new Uint32Array(1))[0] });
+  const tree = await runPass({ ...keys, entries, kept, jobs, emit, tally, use, interrupted });
   const root = await sendRoot(options, { sender, tree, tally, startMs });
   await Promise.race([Promise.all([pool.drain(), sender.drain()]), interrupted]);
-  const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes: emitter.indexes });
+  const sparse = use.sparse(tree.totals.bytes * BACKUP.sparseShare);
+  const { indexes } = emitter;
+  const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes, sparse });
   const result = await Promise.race([commit(vault, { root, plan }), interrupted]);
   return { outcome: "missing" in result ? "missing" : "committed", root, keptPath };
 }

@@ -13,6 +13,7 @@ import type { FileJobs, FileOutcome } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import { LinkedFiles } from "./linked_files.ts";
+import type { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
 
 /** How long the walk may keep everything else from its turn. */
@@ -25,6 +26,7 @@ export interface PassOptions {
   emit: Emit;
   pathTable: Uint32Array;
   tally: BackupTally;
+  use: RecordUse;
   /** Rejects when the backup is to end at once. */
   interrupted: Promise<never>;
 }
@@ -72,7 +74,9 @@ async function visit(
   if (entry.type !== "file") return { entry };
   const { state, before } = await compareWithKept(kept, entry);
   tally.count(entry, state);
-  if (state === "unchanged") return { entry: withContents(entry, before ?? {}) };
+  if (state === "unchanged" && before !== undefined && !kept?.isSparse(before)) {
+    return { entry: withContents(entry, before) };
+  }
   if (entry.size === 0) return { entry };
   const { path, size, mtimeMs, ctimeMs, inode } = entry;
   const isSparse = scanned.allocatedBytes < size;
@@ -102,14 +106,20 @@ function withContents(entry: Entry, { extents, lists }: Pick<Entry, "extents" | 
   return extents === undefined ? entry : { ...entry, extents };
 }
 
-async function build({ emit, pathTable, tally }: PassOptions, queue: EntryQueue): Promise<Tree> {
+async function build(
+  { emit, pathTable, tally, use }: PassOptions,
+  queue: EntryQueue,
+): Promise<Tree> {
   const builder = new TreeBuilder({ pathTable, emit });
   for (;;) {
     const batch = await queue.take();
     if (batch.length === 0) return await builder.finish();
     for (const { entry, outcome } of batch) {
       const done = outcome === undefined ? entry : complete(entry, await outcome, tally);
-      if (done !== undefined) await builder.add(done);
+      if (done !== undefined) {
+        use.add(done);
+        await builder.add(done);
+      }
       tally.doneEntries++;
       tally.doneBytes += entry.size;
     }

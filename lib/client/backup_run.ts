@@ -10,6 +10,7 @@ import { SESSION_ID_BYTES } from "../protocol_v4.ts";
 import { deriveLabelKey, deriveWriteKeys, setLabel } from "../vault/secrets.ts";
 import { createSession } from "../vault/session.ts";
 import { type Attempt, type AttemptOptions, makeAttempt } from "./backup_attempt.ts";
+import { fetchKept } from "./kept_fetch.ts";
 import { KeptStore } from "./kept_store.ts";
 import type { Profile } from "./profile.ts";
 import type { VaultAccess } from "./vault_access.ts";
@@ -50,7 +51,7 @@ export function keptStoreOf({ folder, vaultId, keyring }: Profile, roots: string
 async function repeatAttempts(options: AttemptOptions): Promise<BackupResult> {
   const { store } = options;
   let sessionId = drawSessionId();
-  let keptPath: string | undefined;
+  let keptPath = await findMissing(options);
   for (let passes = 1; passes <= BACKUP.passesMax; passes++) {
     using kept = keptPath === undefined ? store.open() : store.openUnfinished(keptPath);
     const attempt = await makeAttempt(options, { sessionId, kept });
@@ -67,6 +68,17 @@ async function repeatAttempts(options: AttemptOptions): Promise<BackupResult> {
     if (attempt.outcome === "ended") sessionId = drawSessionId();
   }
   throw new DamagedError("Cannot commit the snapshot: the server loses what it was sent");
+}
+
+/** Entries from the server, where the profile has none. */
+async function findMissing(
+  { vault, store, plan, interrupted }: AttemptOptions,
+): Promise<string | undefined> {
+  using kept = store.open();
+  if (kept !== undefined) return undefined;
+  const labelKey = deriveLabelKey(vault.profile.keyring.epochs[0].writeSecret);
+  const fetching = fetchKept(vault, { store, setLabel: setLabel(labelKey, plan.roots) });
+  return await Promise.race([fetching, interrupted]);
 }
 
 function drawSessionId(): Uint8Array<ArrayBuffer> {

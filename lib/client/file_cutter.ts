@@ -1,5 +1,5 @@
 /**
- * Cuts a large file into chunks and holes, a buffer at a time (docs/format.md, "Chunks"). The cuts depend on the file's
+ * Cuts a large file into chunks and holes, a buffer at a time (docs/format.md, "Chunks"; docs/backup.md, "Holes"). The cuts depend on the file's
  * contents only, not on where buffers end.
  */
 import { Chunker, type ChunkSizes, FILE_CHUNKS } from "../vault/chunker.ts";

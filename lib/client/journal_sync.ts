@@ -4,10 +4,11 @@
  */
 import { equalBytes } from "../bytes.ts";
 import { DamagedError, RefusedError } from "../errors.ts";
+import { Role } from "../identity.ts";
 import { decodeSlot } from "../journal_body.ts";
 import { decodeEvent, JournalError, type JournalPoint } from "../journal.ts";
 import type { JournalState } from "../journal_state.ts";
-import { checkKeyring, type Keyring, openSlot } from "../vault/keyring.ts";
+import { checkKeyring, type Keyring, narrowKeyring, openSlot } from "../vault/keyring.ts";
 import type { Profile } from "./profile.ts";
 import type { VaultClientSession } from "./session_v4.ts";
 
@@ -52,6 +53,8 @@ export async function updateKeyring(
   if (facts === undefined || facts.revoked) {
     throw new RefusedError("Cannot use the vault: this device is revoked");
   }
+  // Without the read keys, which take longer: what they open proves them.
+  await checkKeyring(narrowKeyring(keyring, Role.WRITER), journal.facts);
   if (keyring.epochs.length >= journal.facts.epochs.length) return { keyring, isNew: false };
   const slot = journal.facts.slots.get(device.id.toHex());
   if (slot === undefined || slot.epoch <= keyring.epochs.length) {

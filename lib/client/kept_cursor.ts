@@ -29,6 +29,7 @@ export class KeptCursor {
   readonly #areThere: boolean[] | "all";
   readonly #known = new Map<string, KnownRecord>();
   readonly #indexes = new Map<string, KnownRecord>();
+  readonly #sparse: Set<string>;
   #number = 0;
   #entries: Entry[] = [];
   #at = 0;
@@ -45,6 +46,7 @@ export class KeptCursor {
     this.#onDamage = onDamage;
     this.#areThere = areThere;
     this.#segments = kept.segments();
+    this.#sparse = new Set(kept.head.sparse.map((id) => id.toHex()));
     for (const reference of kept.head.indexes) {
       this.#indexes.set(reference.id.toHex(), { reference, isThere: areThere === "all" });
     }
@@ -106,6 +108,13 @@ export class KeptCursor {
       if (order === 0) return this.#isWhole(entry) ? entry : undefined;
     }
     return undefined;
+  }
+
+  /** Whether too little of the record that has the file is in use: the file is to be sent again. */
+  isSparse({ extents }: Entry): boolean {
+    const reference = extents?.[0]?.reference;
+    return this.#sparse.size > 0 && reference !== undefined &&
+      this.#sparse.has(reference.id.toHex());
   }
 
   /** What is known of a record of the tree that has just been made again. */

@@ -1,6 +1,6 @@
 /**
  * The entries of the last snapshot of a set of paths, kept in the profile so that unchanged files need not be read
- * (docs/architecture.md, "Kept entries"). A file is a row of blocks, each with its size (4) and a keyed hash (32) over
+ * (docs/backup.md, "Kept entries"). A file is a row of blocks, each with its size (4) and a keyed hash (32) over
  * the file's own random id, the block's number and its bytes. One block for each segment, in order; then what they
  * belong to; then the size of that last block (4) once more. Written and read a block at a time.
  *
@@ -16,8 +16,8 @@ import { MASKED_KEY_BYTES, type Reference } from "../vault/session.ts";
 
 const MAGIC = new TextEncoder().encode("holdfast kept 1\n");
 const FILE_ID_BYTES = 16;
-/** Number of segments 4, root 32, start 8, entries 8, bytes 8. */
-const HEAD_BYTES = 4 + RECORD_ID_BYTES + 8 + 8 + 8;
+/** Number of segments 4, root 32, start 8, entries 8, bytes 8, number of index records 4. */
+const HEAD_BYTES = 4 + RECORD_ID_BYTES + 8 + 8 + 8 + 4;
 const REFERENCE_BYTES = 2 * RECORD_ID_BYTES + MASKED_KEY_BYTES;
 
 /** What the segments belong to. */
@@ -31,6 +31,8 @@ export interface KeptHead {
   bytes: number;
   /** References of the index records. */
   indexes: Reference[];
+  /** Ids of records of small files of which too little is in use. */
+  sparse: Uint8Array[];
 }
 
 /** A segment as it was emitted. */
@@ -59,10 +61,10 @@ export class KeptWriter {
     this.#writeBlock(concatBytes(encodeReference(reference), count, ...links, plaintext));
   }
 
-  finish({ root, startMs, entries, bytes, indexes }: KeptHead): void {
+  finish({ root, startMs, entries, bytes, indexes, sparse }: KeptHead): void {
     const fields = new ByteWriter(HEAD_BYTES).u32(this.#number).bytes(root).u64(startMs)
-      .u64(entries).u64(bytes).done();
-    const block = concatBytes(fields, ...indexes.map(encodeReference));
+      .u64(entries).u64(bytes).u32(indexes.length).done();
+    const block = concatBytes(fields, ...indexes.map(encodeReference), ...sparse);
     this.#writeBlock(block);
     this.#write(new ByteWriter(4).u32(block.length).done());
     this.close();
@@ -114,7 +116,10 @@ export class KeptFile implements Disposable {
     this.#check(rest.subarray(0, HASH_BYTES), { number: this.#segments, block });
     const [root, startMs] = [reader.bytes(RECORD_ID_BYTES), reader.u64()];
     const [entries, bytes] = [reader.u64(), reader.u64()];
-    this.head = { root, startMs, entries, bytes, indexes: readReferences(reader) };
+    const indexes = Array.from({ length: reader.u32() }, () => readReference(reader));
+    const sparse: Uint8Array[] = [];
+    while (reader.remaining > 0) sparse.push(reader.bytes(RECORD_ID_BYTES));
+    this.head = { root, startMs, entries, bytes, indexes, sparse };
   }
 
   /** Undefined if there is none, or none that can be used. */
@@ -196,12 +201,6 @@ function readReference(reader: ByteReader): Reference {
     session: reader.bytes(RECORD_ID_BYTES),
     maskedKey: reader.bytes(MASKED_KEY_BYTES),
   };
-}
-
-function readReferences(reader: ByteReader): Reference[] {
-  const references: Reference[] = [];
-  while (reader.remaining > 0) references.push(readReference(reader));
-  return references;
 }
 
 function damaged(state: string): DamagedError {

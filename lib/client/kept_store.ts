@@ -1,5 +1,5 @@
 /**
- * Where the profile keeps the last snapshot's entries: a file for each set of paths (docs/architecture.md, "Kept
+ * Where the profile keeps the last snapshot's entries: a file for each set of paths (docs/backup.md, "Kept
  * entries"). A run writes its own file beside it, and puts it in its place when its snapshot is committed.
  */
 import { join } from "node:path";

@@ -19,6 +19,7 @@ export class RecordSender {
   readonly #recent = new RecentIds(BACKUP.recentIdsMax);
   #waiting: OwnedRecord[] = [];
   #heldBytes = 0;
+  #unstoredBytes = 0;
   #isAsking = false;
   #failure: { error: unknown } | undefined;
   /** Woken when there is room, when all is sent, or when it has failed. */
@@ -75,10 +76,16 @@ export class RecordSender {
   }
 
   async #put({ id, record }: OwnedRecord): Promise<void> {
+    while (this.#unstoredBytes > BACKUP.unstoredBytesMax) await this.#sleep();
     await this.#store.waitForRoom(record.length);
     this.#sentBytes += record.length;
     this.#sentRecords++;
-    this.#store.put(id, record).catch((error) => this.#fail(error));
+    this.#unstoredBytes += record.length;
+    const { length } = record;
+    this.#store.put(id, record).then(() => {
+      this.#unstoredBytes -= length;
+      this.#wake();
+    }, (error) => this.#fail(error));
   }
 
   #fail(error: unknown): void {

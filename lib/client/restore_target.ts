@@ -12,6 +12,11 @@ import type { FileMetadata } from "./restore_job.ts";
 
 export type Overwrite = "never" | "changed" | "always";
 
+interface Owner {
+  uid: number;
+  gid: number;
+}
+
 /** What is to be done about an entry. */
 export type Decision =
   | "write"
@@ -34,23 +39,23 @@ export class RestoreTarget {
   readonly overwrite: Overwrite;
   /** Bits that the system takes away from the mode of new files. */
   readonly umask: number;
-  /** Whether files can be given to others: only the system's own user may. */
-  readonly #setsOwner: boolean;
+  /** Whose new files are, if they can be given to others: only the system's own user may. */
+  readonly #self: Owner | undefined;
   readonly #prefix = `.holdfast-${crypto.randomUUID().slice(0, 8)}`;
   #count = 0;
 
   private constructor(
-    { path, overwrite, umask, setsOwner }: {
+    { path, overwrite, umask, self }: {
       path: string;
       overwrite: Overwrite;
       umask: number;
-      setsOwner: boolean;
+      self: Owner | undefined;
     },
   ) {
     this.path = path;
     this.overwrite = overwrite;
     this.umask = umask;
-    this.#setsOwner = setsOwner;
+    this.#self = self;
   }
 
   /**
@@ -63,7 +68,7 @@ export class RestoreTarget {
     path: string,
     { overwrite, isDry }: { overwrite: Overwrite; isDry: boolean },
   ): RestoreTarget {
-    if (isDry) return new RestoreTarget({ path, overwrite, umask: 0, setsOwner: false });
+    if (isDry) return new RestoreTarget({ path, overwrite, umask: 0, self: undefined });
     const { state } = Deno.permissions.querySync({ name: "write", path });
     if (state !== "granted") {
       throw new RefusedError(`Cannot restore: no permission to write in ${path}`, {
@@ -116,9 +121,16 @@ export class RestoreTarget {
     return isSame(entry, { target, found }) ? "same" : "write";
   }
 
-  /** What belongs to an entry beside its contents. */
-  metadataOf({ mode, mtimeMs, uid, gid }: Entry): FileMetadata {
-    return this.#setsOwner ? { mode, mtimeMs, owner: { uid, gid } } : { mode, mtimeMs };
+  /**
+   * What belongs to an entry beside its contents.
+   *
+   * @param isInNew its folder is new, and so gives no group of its own to what is made in it
+   */
+  metadataOf({ mode, mtimeMs, uid, gid }: Entry, isInNew = false): FileMetadata {
+    const self = this.#self;
+    if (self === undefined) return { mode, mtimeMs };
+    const isOwn = isInNew && uid === self.uid && gid === self.gid;
+    return isOwn ? { mode, mtimeMs } : { mode, mtimeMs, owner: { uid, gid } };
   }
 
   /** Gives a folder what belongs to it; when nothing is put into it any more. */
@@ -132,7 +144,7 @@ export class RestoreTarget {
     const temporary = this.temporary(target);
     try {
       Deno.symlinkSync(entry.target!, temporary);
-      if (this.#setsOwner) lchownSync(temporary, entry.uid, entry.gid);
+      if (this.#self !== undefined) lchownSync(temporary, entry.uid, entry.gid);
       const seconds = entry.mtimeMs / 1000;
       lutimesSync(temporary, seconds, seconds);
       Deno.renameSync(temporary, target);
@@ -184,12 +196,13 @@ function lstat(path: string): Deno.FileInfo | undefined {
 }
 
 /** Finds out by a file what cannot be asked without a further permission: who we are, and our umask. */
-function probe(folder: string): { umask: number; setsOwner: boolean } {
+function probe(folder: string): { umask: number; self: Owner | undefined } {
   const path = join(folder, `.holdfast-${crypto.randomUUID().slice(0, 8)}.tmp`);
   try {
     Deno.openSync(path, { write: true, createNew: true, mode: 0o777 }).close();
-    const { mode, uid } = Deno.lstatSync(path);
-    return { umask: 0o777 & ~(mode ?? 0), setsOwner: uid === 0 };
+    const { mode, uid, gid } = Deno.lstatSync(path);
+    const self = uid === 0 ? { uid, gid: gid ?? 0 } : undefined;
+    return { umask: 0o777 & ~(mode ?? 0), self };
   } catch (cause) {
     throw new HoldfastError(`Cannot write in ${folder}: ${describeError(cause)}`);
   } finally {

@@ -278,9 +278,10 @@ export class Restorer {
     this.#options.observer.done(entry, decision);
     if (decision !== "write" || this.#lanes === undefined) return;
     if (first !== undefined) return this.#linkLater(entry, { first, target });
+    const isInNew = this.#folders.at(-1)?.isNew === true;
     const file = {
       ...{ path: entry.path, target, temporary: this.#target.temporary(target) },
-      ...{ size: entry.size, metadata: this.#target.metadataOf(entry), isPart: false },
+      ...{ size: entry.size, metadata: this.#target.metadataOf(entry, isInNew), isPart: false },
     };
     const isLarge = entry.lists !== undefined || entry.size > RESTORE.wholeFileBytesMax &&
         (entry.extents?.length ?? 0) > 1;

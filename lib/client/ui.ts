@@ -12,6 +12,7 @@ export class Progress {
   #doneBytes = 0;
   #drawnAt = 0;
 
+  /** @param totalBytes 0 if nobody knows */
   constructor(label: string, totalBytes: number) {
     this.#label = label;
     this.#totalBytes = totalBytes;
@@ -35,6 +36,9 @@ export class Progress {
   #describe(now: number): string {
     const seconds = (now - this.#startedAt) / 1000;
     const rate = this.#doneBytes / Math.max(seconds, 0.001);
+    if (this.#totalBytes === 0) {
+      return `${this.#label}  ${formatByteSize(this.#doneBytes)}  ${formatByteSize(rate)}/s`;
+    }
     const percent = Math.floor(this.#doneBytes / Math.max(this.#totalBytes, 1) * 100);
     const left = Math.ceil((this.#totalBytes - this.#doneBytes) / Math.max(rate, 1));
     return `${this.#label}  ${percent}%  ${formatByteSize(this.#doneBytes)} of ` +

@@ -4,6 +4,8 @@
  */
 import { VAULT } from "../limits.ts";
 
+/** A name that is empty or nothing but one or two dots. */
+const UNCLEAN = /\/\.{0,2}(?:\/|$)/;
 const SLASH = 0x2f;
 const SURROGATE_FIRST = 0xd800;
 const SURROGATE_END = 0xe000;
@@ -29,10 +31,7 @@ export function findPathFault(path: string): string | undefined {
   if (!path.startsWith("/")) return "it is not absolute";
   if (path.includes("\0") || !path.isWellFormed()) return "it is not a path in UTF-8";
   if (path.length > VAULT.pathUnitsMax) return "it is too long";
-  if (path === "/") return undefined;
-  const names = path.slice(1).split("/");
-  const isClean = names.every((name) => name !== "" && name !== "." && name !== "..");
-  return isClean ? undefined : "it has an empty name, `.` or `..` in it";
+  return path !== "/" && UNCLEAN.test(path) ? "it has an empty name, `.` or `..` in it" : undefined;
 }
 
 /** UTF-16 units order as code points do, but for surrogates, which stand for the highest of them. */

@@ -1,6 +1,7 @@
 /** Backups that are cut off, and vaults that have lost something: the next backup is whole again. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { runClient } from "./run_client.ts";
 import { pseudoRandom } from "../vault/fixture.ts";
 import {
   type BackupBench,
@@ -77,10 +78,12 @@ Deno.test("client backup heals what the server has lost, and reads no more than 
 
 Deno.test("client backup believes no kept entries that somebody has changed", async () => {
   await withBackupBench(async (bench) => {
-    const { source, backup, profile } = bench;
+    const { source } = bench;
     Deno.writeFileSync(join(source, "one"), pseudoRandom(1000, 1));
     Deno.writeFileSync(join(source, "two"), pseudoRandom(300_000, 2));
     await settle();
+    const profile = await addWriter(bench);
+    const backup = () => bench.backup("--profile", profile);
     await backup();
     const [kept] = [...Deno.readDirSync(join(profile, "kept"))].map(({ name }) => name);
     const path = join(profile, "kept", kept);
@@ -101,6 +104,85 @@ Deno.test("client backup believes no kept entries that somebody has changed", as
     assert.equal((await backup()).summary.bytesRead, 0);
   });
 });
+
+Deno.test("client backup of a device that may read gets lost entries back from the server", async () => {
+  await withBackupBench(async (bench) => {
+    const { folder, source, profile, backup } = bench;
+    Deno.writeFileSync(join(source, "one"), pseudoRandom(1000, 1));
+    Deno.writeFileSync(join(source, "two"), pseudoRandom(300_000, 2));
+    await settle();
+    await backup();
+    Deno.removeSync(join(profile, "kept"), { recursive: true });
+    const fetched = await backup();
+    assert.equal(fetched.summary.bytesRead, 0, fetched.stderr);
+    await checkContents(bench, fetched.summary.snapshot);
+
+    const writer = await addWriter(bench);
+    const asWriter = ["--profile", writer];
+    assert.equal((await backup(...asWriter)).summary.bytesRead, 301_000);
+    assert.equal((await backup(...asWriter)).summary.bytesRead, 0);
+    Deno.removeSync(join(writer, "kept"), { recursive: true });
+    const again = await backup(...asWriter);
+    assert.equal(again.summary.bytesRead, 301_000, "a writer cannot read its entries");
+    assert.ok(again.summary.bytesSent < 20_000, "but sends nothing again");
+
+    const permissions = ["--allow-net", "--allow-read"];
+    const command = ["backup", source, "--profile", writer, "--json"];
+    const ran = await runClient(command, { cwd: folder, permissions });
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.match(ran.stderr, /note: no permission to write/);
+    assert.equal(summarize(ran).summary.bytesRead, 0);
+  });
+});
+
+Deno.test("client restore gives back what client backup took", async () => {
+  await withBackupBench(async ({ folder, source, profile, backup }) => {
+    makeSource(source);
+    Deno.linkSync(join(source, "medium"), join(source, "medium too"));
+    Deno.symlinkSync("medium", join(source, "link"));
+    const { summary } = await backup();
+    const to = join(folder, "restored");
+    const restore = ["restore", summary.snapshot, "--profile", profile, "--to", to];
+    const permissions = ["--allow-net", "--allow-read", "--allow-write"];
+    const ran = await runClient(restore, { cwd: folder, permissions });
+    assert.equal(ran.code, 0, ran.stderr);
+    const diff = new Deno.Command("diff", { args: ["-r", source, to + source] }).outputSync();
+    assert.equal(diff.code, 0, new TextDecoder().decode(diff.stdout));
+  });
+});
+
+Deno.test("client backup sends the rest of a record again when most of it is out of use", async () => {
+  await withBackupBench(async (bench) => {
+    const { source, backup } = bench;
+    for (let i = 0; i < 40; i++) {
+      Deno.writeFileSync(join(source, `file ${i}`), pseudoRandom(3000, i));
+    }
+    Deno.writeFileSync(join(source, "large"), pseudoRandom(3 * MIB, 1)); // 2 % are 63,000 bytes
+    await settle();
+    await backup();
+    for (let i = 0; i < 38; i++) {
+      Deno.writeFileSync(join(source, `file ${i}`), pseudoRandom(3000, 100 + i));
+    }
+    await settle();
+    const changed = await backup();
+    assert.equal(changed.summary.bytesRead, 38 * 3000);
+    const resent = await backup();
+    assert.deepEqual(resent.summary.files, { new: 0, changed: 0, unchanged: 41 });
+    assert.equal(resent.summary.bytesRead, 2 * 3000);
+    await checkContents(bench, resent.summary.snapshot);
+    assert.equal((await backup()).summary.bytesRead, 0);
+  });
+});
+
+/** A device that may only write. @returns its profile */
+async function addWriter({ folder, profile }: BackupBench): Promise<string> {
+  const invited = await runClient(["invite", "--profile", profile], { cwd: folder });
+  const writer = join(folder, "writer");
+  const init = ["init", invited.stdout.trim(), "--profile", writer];
+  const { code, stderr } = await runClient(init, { cwd: folder });
+  assert.equal(code, 0, stderr);
+  return writer;
+}
 
 function makeSource(source: string): void {
   Deno.writeFileSync(join(source, "large"), pseudoRandom(LARGE_BYTES, 5));
