@@ -1,5 +1,5 @@
 /**
- * Blobs: immutable byte strings under names, the one thing that packs need of a disk (docs/architecture.md, "Blobs").
+ * Blobs: immutable byte strings under names, the one thing that packs need of a disk (docs/store.md, "Blobs").
  * The interface and its default, a folder. What every implementation must do is in `tests/blobs_suite.ts`.
  */
 import { dirname, join } from "node:path";

@@ -3,11 +3,11 @@
  * the state and the permissions of the peer allow it, and answers; PUTs are answered later, when they are durable.
  * Nothing is read while the peer does not take its answers.
  */
-import { ByteWriter } from "../bytes.ts";
+import { ByteWriter, concatBytes } from "../bytes.ts";
 import type { Channel } from "../channel.ts";
 import type { RecordDatabase } from "../db_records.ts";
 import { describeError, UnreachableError } from "../errors.ts";
-import { LINGER, STORE, VAULT, WIRE } from "../limits.ts";
+import { CLASSIC, LINGER, STORE, VAULT, WIRE } from "../limits.ts";
 import type { Log, LogFields } from "../log.ts";
 import * as v4 from "../protocol_v4.ts";
 import { AnswerCode, ErrorCode, RequestCode } from "../protocol_v4.ts";
@@ -167,7 +167,8 @@ export class VaultSession {
     this.#channel.expect({ ...PATIENT, writeMs: stallMs });
     const share = await this.#context.budget.take(payloadBytes);
     try {
-      this.#channel.expect({ totalMs: messageMs, silenceMs: stallMs, writeMs: stallMs });
+      const totalMs = messageMs + payloadBytes / CLASSIC.slowestBytesPerSecond * 1000;
+      this.#channel.expect({ totalMs, silenceMs: stallMs, writeMs: stallMs });
       const payload = await this.#channel.readExactly(payloadBytes);
       return { code, requestId, payload, share };
     } catch (error) {
@@ -326,7 +327,10 @@ export class VaultSession {
       for await (const read of vault.reader.readAll(ids)) {
         const flags = --left > 0 ? v4.FLAG_MORE : 0;
         const { head, record } = encodeRecordFrame(read, { requestId, flags });
-        await this.#answers.write(head, record);
+        // Small ones are copied, and leave with their neighbours; the buffer of a large one must not be read over.
+        if (record.length <= COPIED_RECORD_BYTES_MAX) {
+          await this.#answers.send(concatBytes(head, record));
+        } else await this.#answers.write(head, record);
       }
     } finally {
       share.release();
@@ -387,6 +391,8 @@ export class VaultSession {
   }
 }
 
+/** A call for each would take longer than the copy. */
+const COPIED_RECORD_BYTES_MAX = 64 * 1024;
 /** Two reads, each of one record or of neighbours. */
 const READ_BUFFER_BYTES = 2 * Math.max(STORE.joinedReadBytes, VAULT.recordBytesMax);
 const PATIENT = { totalMs: Infinity, silenceMs: Infinity };

@@ -3,11 +3,20 @@ import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { decodeInviteLine, type Invite } from "../../lib/invite_line.ts";
 import { EventKind, JOURNAL_START } from "../../lib/journal.ts";
-import { AnswerCode, RequestCode } from "../../lib/protocol_v4.ts";
+import { AnswerCode, decodeAppended, RequestCode } from "../../lib/protocol_v4.ts";
 import { encodeEnrolment } from "../../lib/protocol_v4_login.ts";
+import { RecordType } from "../../lib/record.ts";
 import { fetchCertificate } from "../../lib/tls.ts";
 import { withFolder } from "../folder.ts";
-import { describeAnswer, deviceA, foundBody, refusalOf, TestClient } from "./fixture.ts";
+import {
+  describeAnswer,
+  deviceA,
+  foundBody,
+  makeRecord,
+  refusalOf,
+  TestClient,
+  TestMember,
+} from "./fixture.ts";
 
 const SCRIPT = fileURLToPath(new URL("../../server.ts", import.meta.url));
 const COMMAND = Deno.env.get("HOLDFAST_SERVER")?.split(" ") ?? [
@@ -34,6 +43,43 @@ Deno.test("server invite works beside a running server, and its line begins a va
     const rebuilt = await run("rebuild", "--data", data);
     assert.equal(rebuilt.stdout, "1 vaults, 0 packs, 0 damaged\n", rebuilt.stderr);
     assert.equal(rebuilt.code, 0);
+  });
+});
+
+Deno.test("what was acknowledged is there after the server was killed", async () => {
+  await withFolder(async (folder) => {
+    const data = `${folder}/data`;
+    const server = await serve(data, "--classic", "off", "--listen", "127.0.0.1:0");
+    const member = await join(decodeInviteLine((await run("invite", "--data", data)).stdout));
+    await member.open();
+    const all = Array.from({ length: 60 }, () => makeRecord(RecordType.DATA, [], 1024 * 1024));
+    const root = makeRecord(RecordType.ROOT, all.slice(0, 2));
+    await member.put(all[0], all[1], root);
+    assert.equal(await member.commit(root), "committed");
+    let acknowledged = 2;
+    const requestIds: number[] = [];
+    for (const record of all.slice(2)) requestIds.push(await member.sendPut(record));
+    for (const requestId of requestIds.slice(0, 20)) {
+      await member.client.answerTo(requestId);
+      acknowledged++;
+    }
+    await server.kill();
+    member.client.close();
+    const again = await serve(data, "--classic", "off", "--listen", "127.0.0.1:0");
+    const [address] = decodeInviteLine((await run("invite", "--data", data)).stdout).addresses;
+    const client = await TestClient.connect(address, member.client.certificate);
+    await client.login(deviceA, member.vault.id);
+    const later = new TestMember(client, deviceA, member.vault, member.seen);
+    assert.deepEqual(
+      await later.has(root, ...all.slice(0, acknowledged)),
+      new Array(acknowledged + 1).fill(true),
+    );
+    assert.deepEqual(await later.get(root, all[acknowledged - 1]), [
+      root.bytes,
+      all[acknowledged - 1].bytes,
+    ]);
+    client.close();
+    await again.stop();
   });
 });
 
@@ -76,6 +122,18 @@ async function found({ addresses: [address], pin, secret }: Invite): Promise<num
   }
 }
 
+/** Begins a vault with an invite, and logs in. */
+async function join({ addresses: [address], pin, secret }: Invite): Promise<TestMember> {
+  const certificate = await fetchCertificate(address, { pin, connectMs: 5000 });
+  const client = await TestClient.connect(address, certificate);
+  const vault = await foundBody(deviceA);
+  const statement = await vault.sign(deviceA, EventKind.FOUND, vault.body, JOURNAL_START);
+  const payload = encodeEnrolment({ token: secret, statement });
+  const answer = await client.request(RequestCode.FOUND, payload);
+  await client.login(deviceA, vault.id);
+  return new TestMember(client, deviceA, vault, decodeAppended(answer.payload));
+}
+
 async function run(...args: string[]) {
   const [command, ...before] = COMMAND;
   const options = { args: [...before, ...args], env: { NO_COLOR: "1" } };
@@ -100,6 +158,11 @@ async function serve(data: string, ...args: string[]) {
     log += value;
   }
   return {
+    kill: async () => {
+      child.kill("SIGKILL");
+      while (!(await reader.read()).done);
+      await child.status;
+    },
     stop: async () => {
       child.kill("SIGTERM");
       while (!(await reader.read()).done);

@@ -91,6 +91,21 @@ Deno.test("PackWriter tells a failed write, and goes on with another pack", asyn
   }
 });
 
+Deno.test("PackWriter gives up a pack after one failed write, though the next would succeed", async () => {
+  await withWriter(async ({ writer, blobs, fail }) => {
+    const first = append(writer, makeRecord(RecordType.DATA));
+    await first.written;
+    fail("write");
+    const second = append(writer, makeRecord(RecordType.DATA));
+    await assert.rejects(second.written);
+    fail(undefined);
+    writer.finish();
+    await assert.rejects(first.durable, /disk is full/);
+    await assert.rejects(second.durable, /disk is full/);
+    assert.equal((await readAllEntries(blobs)).length, 0);
+  });
+});
+
 function append(writer: PackWriter, { id, bytes }: TestRecord) {
   return writer.append({ id, type: RecordType.DATA, bytes });
 }
