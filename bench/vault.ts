@@ -86,7 +86,7 @@ async function measureRestic(
   { source, round }: { source: string; round: number },
 ): Promise<void> {
   const repository = join(folder, `restic ${name} ${round}`);
-  const args = ["--repo", repository, "--insecure-no-password", "--quiet"];
+  const args = ["--repo", repository, "--quiet"];
   await measure("restic", [...args, "init"]);
   note(`restic ${name} first`, await measure("restic", [...args, "backup", source]));
   note(`restic ${name} unchanged`, await measure("restic", [...args, "backup", source]));
@@ -112,7 +112,8 @@ async function startServer(data: string): Promise<{ child: Deno.ChildProcess; po
 /** Runs a program to its end. */
 async function measure(command: string, args: string[]): Promise<Measured> {
   const startedAt = performance.now();
-  const child = new Deno.Command(command, { args, stdout: "null", stderr: "null" }).spawn();
+  const env = { RESTIC_PASSWORD: "bench" };
+  const child = new Deno.Command(command, { args, env, stdout: "null", stderr: "null" }).spawn();
   let peakBytes = 0;
   const timer = setInterval(() => {
     peakBytes = Math.max(peakBytes, readMemory(child.pid)?.peakBytes ?? 0);

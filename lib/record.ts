@@ -45,9 +45,11 @@ export interface DecodedRecord extends RecordHeader {
   body: Uint8Array;
 }
 
-/** The id of a record: SHA-256 of all its bytes. 32 bytes. */
-export function recordId(record: Uint8Array): Uint8Array<ArrayBuffer> {
-  return new Uint8Array(createHash("sha256").update(record).digest());
+/** The id of a record, whole or in parts: SHA-256 of all its bytes. 32 bytes. */
+export function recordId(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
+  const hash = createHash("sha256");
+  for (const part of parts) hash.update(part);
+  return new Uint8Array(hash.digest());
 }
 
 /** Size of a header with that many links, in bytes. */

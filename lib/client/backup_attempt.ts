@@ -22,7 +22,6 @@ import type { KeptStore } from "./kept_store.ts";
 import { RecordSender } from "./record_sender.ts";
 import { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
-import type { CommitResult } from "./session_v4.ts";
 import { TreeEmitter } from "./tree_emitter.ts";
 import { refreshJournal, signByDevice, type VaultAccess } from "./vault_access.ts";
 
@@ -82,7 +81,7 @@ export async function makeAttempt(
   const pool = makePool(options, { sessionId, sender });
   const recorder = new KeptRecorder(options.store, vault.profile.folder);
   try {
-    await sender.send(session);
+    await sender.send({ id: session.id, parts: [session.record] });
     const cursor = kept && await openCursor(kept, vault);
     const tools = { sender, pool, kept: cursor, recorder, tally, startMs };
     return { ...await attemptCommit(options, tools), tally, sent };
@@ -116,8 +115,8 @@ async function attemptCommit(
   const sparse = use.sparse(tree.totals.bytes * BACKUP.sparseShare);
   const { indexes } = emitter;
   const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes, sparse });
-  const result = await Promise.race([commit(vault, { root, plan }), interrupted]);
-  return { outcome: "missing" in result ? "missing" : "committed", root, keptPath };
+  const outcome = await Promise.race([commit(vault, { root, plan }), interrupted]);
+  return { outcome, root, keptPath };
 }
 
 function makePool(
@@ -152,7 +151,7 @@ async function sendRoot(
     ...{ timeMs: startMs, host: plan.host, paths: plan.roots, tags: plan.tags },
     ...{ totals, skipped: tally.skippedCount, top, level },
   });
-  await sender.send(sealed);
+  await sender.send({ id: sealed.id, parts: [sealed.record] });
   return sealed.id;
 }
 
@@ -160,7 +159,7 @@ async function sendRoot(
 async function commit(
   vault: VaultAccess,
   { root, plan }: { root: Uint8Array; plan: BackupPlan },
-): Promise<CommitResult> {
+): Promise<Attempt["outcome"]> {
   const labelKey = deriveLabelKey(vault.profile.keyring.epochs[0].writeSecret);
   const body = encodeCommit({
     root,
@@ -170,8 +169,9 @@ async function commit(
   for (let attempt = 0;; attempt++) {
     const statement = await signByDevice(vault.profile, { kind: EventKind.COMMIT, body });
     try {
-      return await vault.session.commit(statement);
+      return "missing" in await vault.session.commit(statement) ? "missing" : "committed";
     } catch (error) {
+      if (error instanceof SessionEndedError) return "ended";
       if (!(error instanceof StaleEventError) || attempt === VAULT_CLIENT.staleMax) throw error;
       await refreshJournal(vault);
     }

@@ -52,9 +52,11 @@ async function repeatAttempts(options: AttemptOptions): Promise<BackupResult> {
   const { store } = options;
   let sessionId = drawSessionId();
   let keptPath = await findMissing(options);
+  let bytesRead = 0;
   for (let passes = 1; passes <= BACKUP.passesMax; passes++) {
     using kept = keptPath === undefined ? store.open() : store.openUnfinished(keptPath);
     const attempt = await makeAttempt(options, { sessionId, kept });
+    bytesRead = attempt.tally.bytesRead += bytesRead;
     if (attempt.outcome === "committed") {
       if (attempt.keptPath !== undefined) store.replace(attempt.keptPath);
       return { ...attempt, passes };

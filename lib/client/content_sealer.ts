@@ -2,9 +2,10 @@
  * Seals file contents and sends them: several records at once, because encryption works off the JavaScript
  * thread. What is sealed has been copied when {@link ContentSealer.seal} is called, so buffers can be used again.
  */
+import { releaseBytes } from "../bytes.ts";
 import { BACKUP } from "../limits.ts";
 import { RecordType } from "../record.ts";
-import { sealRecord } from "../vault/seal.ts";
+import { sealParts } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { RecordSender } from "./record_sender.ts";
 
@@ -45,9 +46,11 @@ export class ContentSealer {
   async #seal(plaintext: Uint8Array): Promise<Reference> {
     try {
       const content = { type: RecordType.DATA, links: [], plaintext };
-      const sealed = await sealRecord(this.#recordKey, content);
+      const sealed = await sealParts(this.#recordKey, content);
       const reference = maskKey(this.#session, sealed);
-      await this.#sender.send(sealed);
+      const { id, header, body } = sealed;
+      // A data record's header is a few bytes, and goes with the id.
+      await this.#sender.send({ id, parts: [header, body], release: () => releaseBytes(body) });
       return reference;
     } finally {
       this.#sealing--;

@@ -11,7 +11,10 @@ export type RecordStore = Pick<VaultClientSession, "has" | "put" | "flush" | "wa
 
 interface OwnedRecord {
   id: Uint8Array;
-  record: Uint8Array;
+  /** One behind the other they are the record. */
+  parts: Uint8Array[];
+  /** Called when it is not needed any more. */
+  release?: () => void;
 }
 
 export class RecordSender {
@@ -39,9 +42,9 @@ export class RecordSender {
   /** Takes a record, and waits while there are too many. It is durable when {@link drain} is done. */
   async send(record: OwnedRecord): Promise<void> {
     this.#check();
-    if (!this.#recent.add(record.id)) return;
+    if (!this.#recent.add(record.id)) return record.release?.();
     this.#waiting.push(record);
-    this.#heldBytes += record.record.length;
+    this.#heldBytes += sizeOf(record);
     if (!this.#isAsking) void this.#askAll();
     while (this.#heldBytes > BACKUP.heldBytesMax) await this.#sleep();
   }
@@ -62,8 +65,9 @@ export class RecordSender {
         this.#waiting = [];
         const present = await this.#store.has(batch.map(({ id }) => id));
         for (const [index, record] of batch.entries()) {
-          if (!present[index]) await this.#put(record);
-          this.#heldBytes -= record.record.length;
+          this.#heldBytes -= sizeOf(record);
+          if (present[index]) record.release?.();
+          else await this.#put(record);
           this.#wake();
         }
       }
@@ -75,15 +79,16 @@ export class RecordSender {
     }
   }
 
-  async #put({ id, record }: OwnedRecord): Promise<void> {
+  async #put(record: OwnedRecord): Promise<void> {
+    const size = sizeOf(record);
     while (this.#unstoredBytes > BACKUP.unstoredBytesMax) await this.#sleep();
-    await this.#store.waitForRoom(record.length);
-    this.#sentBytes += record.length;
+    await this.#store.waitForRoom(size);
+    this.#sentBytes += size;
     this.#sentRecords++;
-    this.#unstoredBytes += record.length;
-    const { length } = record;
-    this.#store.put(id, record).then(() => {
-      this.#unstoredBytes -= length;
+    this.#unstoredBytes += size;
+    this.#store.put(record.id, ...record.parts).then(() => {
+      this.#unstoredBytes -= size;
+      record.release?.();
       this.#wake();
     }, (error) => this.#fail(error));
   }
@@ -107,4 +112,8 @@ export class RecordSender {
     this.#wakers = [];
     for (const wake of wakers) wake();
   }
+}
+
+function sizeOf({ parts }: OwnedRecord): number {
+  return parts.reduce((sum, part) => sum + part.length, 0);
 }

@@ -190,11 +190,11 @@ export class VaultClientSession {
   }
 
   /**
-   * Puts a record; done when the server has it for good. Calls may overlap, and should: the server answers for many
+   * Puts a record, whole or in parts; done when the server has it for good. Calls may overlap, and should: the server answers for many
    * at once. Past the window a call waits; {@link waitForRoom} tells before the next record is made. The record must
    * not change until then.
    */
-  put(id: Uint8Array, record: Uint8Array): Promise<void> {
+  put(id: Uint8Array, ...record: Uint8Array[]): Promise<void> {
     const putting = this.#put(id, record);
     this.#puts.add(putting);
     putting.then(() => this.#puts.delete(putting), () => this.#puts.delete(putting));
@@ -262,17 +262,18 @@ export class VaultClientSession {
     this.#link.close();
   }
 
-  async #put(id: Uint8Array, record: Uint8Array): Promise<void> {
-    await this.#window.enter(record.length);
+  async #put(id: Uint8Array, record: Uint8Array[]): Promise<void> {
+    const size = record.reduce((sum, part) => sum + part.length, 0);
+    await this.#window.enter(size);
     try {
       await this.#link.ask({
         code: RequestCode.PUT,
         purpose: "store a record",
-        payload: [id, record],
+        payload: [id, ...record],
         answers: { [AnswerCode.STORED]: () => {} },
       });
     } finally {
-      this.#window.leave(record.length);
+      this.#window.leave(size);
     }
   }
 

@@ -32,7 +32,7 @@ export class TreeEmitter {
     const sealed = await sealRecord(recordKey, content);
     const known = kept?.known(sealed.id);
     const reference = known?.reference ?? maskKey(session, sealed);
-    if (known?.isThere !== true) await sender.send(sealed);
+    if (known?.isThere !== true) await sender.send({ id: sealed.id, parts: [sealed.record] });
     if (content.type === RecordType.SEGMENT) recorder.addSegment({ reference, content });
     if (content.type === RecordType.INDEX) this.indexes.push(reference);
     return reference;

@@ -3,7 +3,7 @@
  * their request by its id. It knows nothing of logins and does not reconnect: when it ends, its owner takes the
  * requests that are unanswered and sends them elsewhere.
  */
-import { TruncatedError } from "../bytes.ts";
+import { concatBytes, TruncatedError } from "../bytes.ts";
 import { Channel, type Connection } from "../channel.ts";
 import { HoldfastError, ProtocolError, UnreachableError } from "../errors.ts";
 import { VAULT_CLIENT } from "../limits.ts";
@@ -116,11 +116,12 @@ export class Wire {
       return await this.#channel.write(encodeFrame(code, { requestId, payload }));
     }
     const header = encodeFrameHeader({ flags: 0, code, requestId, payloadBytes });
-    const [first, ...rest] = parts;
-    const head = new Uint8Array(header.length + first.length);
-    head.set(header);
-    head.set(first, header.length);
-    await this.#channel.write(head);
+    const isLarge = (part: Uint8Array) => part.length > JOINED_BYTES_MAX;
+    const smallCount = parts.findIndex(isLarge);
+    const [small, rest] = smallCount < 0
+      ? [parts, []]
+      : [parts.slice(0, smallCount), parts.slice(smallCount)];
+    await this.#channel.write(concatBytes(header, ...small));
     for (const part of rest) await this.#channel.write(part);
   }
 

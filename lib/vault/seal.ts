@@ -2,7 +2,14 @@
  * Sealing and opening records (docs/format.md, "Sealing"). The key of a record follows from its
  * contents and the write secret, so equal contents of all devices of a vault become one record.
  */
-import { ByteReader, ByteWriter, concatBytes, equalBytes, TruncatedError } from "../bytes.ts";
+import {
+  ByteReader,
+  ByteWriter,
+  concatBytes,
+  equalBytes,
+  releaseBytes,
+  TruncatedError,
+} from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import { hmac } from "../kdf.ts";
 import { VAULT } from "../limits.ts";
@@ -30,17 +37,32 @@ export interface SealedRecord {
   record: Uint8Array<ArrayBuffer>;
 }
 
+/** A record in two parts, one behind the other. */
+export interface SealedParts extends Omit<SealedRecord, "record"> {
+  header: Uint8Array<ArrayBuffer>;
+  body: Uint8Array<ArrayBuffer>;
+}
+
 /** Seals contents of up to {@link VAULT.plaintextBytesMax} bytes. The same contents: the same record. */
 export async function sealRecord(
   recordKey: Uint8Array,
   { type, links, plaintext }: RecordContent,
 ): Promise<SealedRecord> {
+  const { id, key, header, body } = await sealParts(recordKey, { type, links, plaintext });
+  return { id, key, record: concatBytes(header, body) };
+}
+
+/** The same without joining header and body, which are megabytes to copy. */
+export async function sealParts(
+  recordKey: Uint8Array,
+  { type, links, plaintext }: RecordContent,
+): Promise<SealedParts> {
   const header = encodeRecordHeader({ type, links });
   const padded = padContent(plaintext);
   const key = hmac(recordKey, header, padded);
-  const fields = { nonce: ZERO_NONCE, covered: header, plaintext: padded };
-  const record = concatBytes(header, await encryptAead(key, fields));
-  return { id: recordId(record), key, record };
+  const body = await encryptAead(key, { nonce: ZERO_NONCE, covered: header, plaintext: padded });
+  releaseBytes(padded);
+  return { id: recordId(header, body), key, header, body };
 }
 
 /**
@@ -74,8 +96,10 @@ export function padContent(plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
   const { codec, bytes } = compress(plaintext);
   const size = CONTENT_PREFIX_BYTES + bytes.length;
   const padding = new Uint8Array(padmeSize(size) - size);
-  return new ByteWriter(size + padding.length).u8(codec).u32(bytes.length).bytes(bytes)
+  const padded = new ByteWriter(size + padding.length).u8(codec).u32(bytes.length).bytes(bytes)
     .bytes(padding).done();
+  if (codec === Codec.ZSTD) releaseBytes(bytes);
+  return padded;
 }
 
 /** @throws {DamagedError} if it is not what {@link padContent} makes */
