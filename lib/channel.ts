@@ -181,6 +181,9 @@ export class Channel {
     try {
       return await this.#waitForPeer(() => this.#conn.read(target));
     } catch (cause) {
+      // TLS without its closing message, as when a process just ends. Whether a message is complete is
+      // told by its length, never by how the connection ends.
+      if (cause instanceof Deno.errors.UnexpectedEof) return null;
       throw this.#connectionLost(cause);
     }
   }

@@ -9,7 +9,12 @@ import { LOG_QUEUE_BYTES_MAX } from "./limits.ts";
 
 export type LogFormat = "text" | "json";
 export type LogLevel = "info" | "warn" | "error";
-export type LogFields = Record<string, string | number | boolean | undefined>;
+/** Values of an event. The names that every line has are not theirs. */
+export type LogFields = Record<string, string | number | boolean | undefined> & {
+  time?: never;
+  level?: never;
+  event?: never;
+};
 
 /** Where lines go. Standard error in the programs, memory in tests. */
 export interface LogSink {

@@ -11,6 +11,8 @@ Deno.test("the demo works", async () => {
   const text = new TextDecoder().decode(stdout);
   assert.equal(code, 0, text);
   assert.match(text, /identical to the original/);
-  const folder = /data in (.*)\/server-data/.exec(text)![1];
+  assert.equal(text.match(/files of snapshot [0-9a-f]+ are identical/g)?.length, 2);
+  assert.match(text, /things in the clear: nothing/);
+  const folder = /its folder (.*) is removed/.exec(text)![1];
   await assert.rejects(Deno.lstat(folder), Deno.errors.NotFound);
 });

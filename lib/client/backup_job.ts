@@ -2,6 +2,7 @@
  * What a backup's main thread and its workers say to each other: plain data, because it is copied from one to the
  * other. A job is a run of files to read, or a piece of a huge file that is cut already.
  */
+import type { FileContents } from "../vault/contents_builder.ts";
 import type { Session } from "../vault/session.ts";
 import type { EntryState, FileStamp } from "./file_state.ts";
 import type { SessionOptions } from "./session_v4.ts";
@@ -81,3 +82,12 @@ export type FromWorker =
   | { type: "result"; number: number; result: JobResult }
   | { type: "drained"; sent: SentCount }
   | { type: "failed"; fault: WorkerFault };
+
+/** What became of a file: contents, or why there are none. */
+export interface FileOutcome {
+  contents?: FileContents;
+  /** Its state, if that is not what the walk saw. */
+  state?: EntryState;
+  isTorn?: boolean;
+  fault?: string;
+}

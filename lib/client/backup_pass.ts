@@ -9,7 +9,8 @@ import type { Entry } from "../vault/entry.ts";
 import { type Emit, type Tree, TreeBuilder } from "../vault/tree_builder.ts";
 import type { BackupTally, FileState } from "./backup_tally.ts";
 import { EntryQueue, type WaitingEntry } from "./entry_queue.ts";
-import type { FileJobs, FileOutcome } from "./file_jobs.ts";
+import type { FileOutcome } from "./backup_job.ts";
+import type { FileJobs } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import { LinkedFiles } from "./linked_files.ts";
@@ -97,7 +98,7 @@ export async function compareWithKept(
   const before = kept.find(entry.path);
   if (before === undefined) return { state: "new" };
   const isUnchanged = before.type === "file" && isSameStamp(entry, before) &&
-    !isFresh(before.ctimeMs, kept.startMs);
+    !isFresh(before.mtimeMs, kept.startMs);
   return { state: isUnchanged ? "unchanged" : "changed", before };
 }
 

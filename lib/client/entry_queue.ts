@@ -4,7 +4,7 @@
  */
 import { BACKUP } from "../limits.ts";
 import type { Entry } from "../vault/entry.ts";
-import type { FileOutcome } from "./file_jobs.ts";
+import type { FileOutcome } from "./backup_job.ts";
 
 export interface WaitingEntry {
   entry: Entry;

@@ -6,23 +6,12 @@
 import { BACKUP } from "../limits.ts";
 import { keyedHash } from "../vault/keyed_hash.ts";
 import type { Extent } from "../vault/entry.ts";
-import type { FileContents } from "../vault/contents_builder.ts";
 import { SMALL_FILE_BYTES_MAX } from "../vault/small_files.ts";
 import type { Reference } from "../vault/session.ts";
-import type { FileResult, FileToRead, JobResult, SentExtent } from "./backup_job.ts";
-import type { EntryState } from "./file_state.ts";
+import type { FileOutcome, FileResult, FileToRead, JobResult, SentExtent } from "./backup_job.ts";
 import { type HugeFileOptions, HugeFileReader } from "./huge_file_reader.ts";
 
 const HASH_SEED = 253;
-
-/** What became of a file: contents, or why there are none. */
-export interface FileOutcome {
-  contents?: FileContents;
-  /** Its state, if that is not what the walk saw. */
-  state?: EntryState;
-  isTorn?: boolean;
-  fault?: string;
-}
 
 export interface FileJobsOptions extends HugeFileOptions {
   pathTable: Uint32Array;

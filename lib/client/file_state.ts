@@ -9,6 +9,7 @@ export type EntryState = Omit<Entry, "path" | "type" | "target" | "extents" | "l
 export type FileStamp = Pick<Entry, "size" | "mtimeMs" | "ctimeMs" | "inode">;
 
 const MODE_MASK = 0o7777;
+const CLOCK_TICKS_MS = 20;
 
 /** Fields of an entry; its size is 0 unless it is a file. */
 export function stateEntry(info: Deno.FileInfo): EntryState {
@@ -32,11 +33,13 @@ export function isSameStamp(a: FileStamp, b: FileStamp): boolean {
 }
 
 /**
- * Whether a file may have changed once more without a trace after a look at `startMs`: the runtime
- * gives the time of the last change in whole seconds, and the system's clock ticks every 10 ms at worst.
+ * Whether a file may have been written once more after a look at `startMs` without another mtime: the system's clock
+ * ticks every 10 ms at worst. The ctime cannot tell it, because the runtime gives it in whole seconds. What stays unseen is
+ * a file that is written in place within a second of the look, keeps its size, and has its mtime set back to the
+ * millisecond (docs/architecture.md, "Unchanged files").
  */
-export function isFresh(ctimeMs: number, startMs: number): boolean {
-  return ctimeMs >= Math.floor((startMs - 20) / 1000) * 1000;
+export function isFresh(mtimeMs: number, startMs: number): boolean {
+  return mtimeMs >= startMs - CLOCK_TICKS_MS;
 }
 
 /** Why a file cannot be read, without its path, which stands beside it anyway. */

@@ -7,10 +7,9 @@ import { ContentsBuilder, type FileContents } from "../vault/contents_builder.ts
 import type { Extent } from "../vault/entry.ts";
 import type { Session } from "../vault/session.ts";
 import type { Emit } from "../vault/tree_builder.ts";
-import type { FileToRead, JobResult } from "./backup_job.ts";
+import type { FileOutcome, FileToRead, JobResult } from "./backup_job.ts";
 import { ContentReader } from "./content_reader.ts";
 import { FileCutter, type Part } from "./file_cutter.ts";
-import type { FileOutcome } from "./file_jobs.ts";
 import type { JobPool } from "./job_pool.ts";
 import { readSteadily } from "./steady_read.ts";
 

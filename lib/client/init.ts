@@ -140,7 +140,8 @@ function report(
     );
     return;
   }
-  printError(`device "${deviceName}" is now a ${role} of vault ${vaultId.toHex().slice(0, 16)}`);
+  const inWords = `${role === "owner" ? "an" : "a"} ${role}`;
+  printError(`device "${deviceName}" is now ${inWords} of vault ${vaultId.toHex().slice(0, 16)}`);
   printError(`its keys are in ${folder.path}`);
 }
 

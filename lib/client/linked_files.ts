@@ -3,7 +3,7 @@
  * name's entry carries the contents.
  */
 import { BACKUP } from "../limits.ts";
-import type { FileOutcome } from "./file_jobs.ts";
+import type { FileOutcome } from "./backup_job.ts";
 import type { Scanned } from "./scan.ts";
 
 interface LinkedFile {

@@ -314,7 +314,7 @@ export class VaultSession {
     if ("ids" in result) {
       return await this.#answer(request, AnswerCode.MISSING, v4.encodeMissing(result));
     }
-    this.#note("snapshot committed", { vault: member.vault.id.toHex(), event: result.number });
+    this.#note("snapshot committed", { vault: member.vault.id.toHex(), number: result.number });
     await this.#answer(request, AnswerCode.APPENDED, v4.encodeAppended(result));
   }
 
