@@ -101,6 +101,8 @@ export const VAULT = {
   devicesMax: 4096,
   /** Epochs of the write secret and the read key; one begins when a device is revoked. */
   epochsMax: 100,
+  /** Replaced slots of one recipient, and replaced recovery codes, that can be brought back. */
+  heldPerRecipientMax: 16,
   /** Tag labels of one commit. */
   tagsMax: 32,
   tagCharsMax: 200,
