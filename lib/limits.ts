@@ -203,6 +203,8 @@ export const VAULT_CLIENT = {
   busyMs: [500, 1000, 2000, 4000, 8000],
   /** Times that a statement is signed again because the journal has gone on. */
   staleMax: 8,
+  /** Pauses in which an owner that is just changing the vault's keys may leave those of this device. */
+  slotMs: [200, 500, 1000, 2000, 4000],
   /** How often a connection looks at its clock. */
   tickMs: 1000,
 } as const;
