@@ -110,7 +110,7 @@ Deno.test("a writer with a modified client cannot read, delete, raise itself or 
     await assert.rejects(session.put(root, junk), /bytes of a record and its id differ/);
     // A root that links what is not there, and one that links another's records: its own affair.
     const lying = makeRoot([crypto.getRandomValues(zeros(32)), root]);
-    await session.put(lying.id, lying.record);
+    await Promise.all([session.put(lying.id, lying.record), session.flush()]);
     const commit = async (id: Uint8Array) => {
       const labelKey = deriveLabelKey(profile.keyring.epochs[0].writeSecret);
       const body = encodeCommit({
@@ -124,7 +124,7 @@ Deno.test("a writer with a modified client cannot read, delete, raise itself or 
     // A flood of snapshots with the other device's label.
     for (let i = 0; i < 40; i++) {
       const { id, record } = makeRoot([]);
-      await session.put(id, record);
+      await Promise.all([session.put(id, record), session.flush()]);
       assert.ok("appended" in await commit(id));
       for await (const event of session.events(journal.newest.number)) journal.apply(event);
     }
