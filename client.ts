@@ -24,6 +24,26 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "let one more device into the vault",
     load: async () => (await import("./lib/client/invite.ts")).INVITE_COMMAND,
   },
+  devices: {
+    summary: "show the devices of the vault, or revoke one",
+    load: async () => (await import("./lib/client/devices.ts")).DEVICES_COMMAND,
+  },
+  keys: {
+    summary: "change the keys of the vault",
+    load: async () => (await import("./lib/client/keys.ts")).KEYS_COMMAND,
+  },
+  recovery: {
+    summary: "make another recovery code for the vault",
+    load: async () => (await import("./lib/client/recovery.ts")).RECOVERY_COMMAND,
+  },
+  journal: {
+    summary: "show the history of the vault",
+    load: async () => (await import("./lib/client/journal.ts")).JOURNAL_COMMAND,
+  },
+  passphrase: {
+    summary: "put the profile under a passphrase",
+    load: async () => (await import("./lib/client/passphrase.ts")).PASSPHRASE_COMMAND,
+  },
   backup: {
     summary: "make a snapshot of files and folders",
     load: async () => (await import("./lib/client/backup.ts")).BACKUP_COMMAND,

@@ -122,4 +122,14 @@ export const MIGRATIONS: readonly string[] = [
     value TEXT NOT NULL
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- When devices of vaults were here last. For people only: nothing follows from it, and a rebuild
+  -- begins it anew.
+  CREATE TABLE logins (
+    vault  INTEGER NOT NULL REFERENCES vaults (number),
+    device BLOB NOT NULL,                -- 16 bytes
+    seen   INTEGER NOT NULL,             -- ms since 1970, of its newest login
+    PRIMARY KEY (vault, device)
+  ) STRICT, WITHOUT ROWID;
+  `,
 ];

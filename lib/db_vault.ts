@@ -185,6 +185,29 @@ export class VaultDatabase {
     return rows;
   }
 
+  /** Keeps when a device logged in last. */
+  async noteSeen(
+    vault: number,
+    { device, timeMs }: { device: Uint8Array; timeMs: number },
+  ): Promise<void> {
+    this.#sql.run(
+      `INSERT INTO logins (vault, device, seen) VALUES (?, ?, ?)
+       ON CONFLICT DO UPDATE SET seen = excluded.seen`,
+      vault,
+      device,
+      timeMs,
+    );
+  }
+
+  /** When each device of a vault logged in last, as far as it is known. */
+  async listSeen(vault: number): Promise<{ device: Uint8Array; timeMs: number }[]> {
+    const rows = this.#sql.iterate(
+      "SELECT device, seen AS timeMs FROM logins WHERE vault = ?",
+      vault,
+    );
+    return [...rows] as unknown as { device: Uint8Array; timeMs: number }[];
+  }
+
   /** Opens a session. Returns the one that is there, if its id is in use. */
   async addSession(
     vault: number,
@@ -309,7 +332,7 @@ export class VaultDatabase {
   /** Empties what `server rebuild` makes again. Invites and settings stay. */
   async clearIndex(): Promise<void> {
     this.#sql.transaction(() => {
-      for (const table of ["records", "packs", "sessions", "events", "vaults"]) {
+      for (const table of ["records", "packs", "sessions", "events", "logins", "vaults"]) {
         this.#sql.run(`DELETE FROM ${table}`);
       }
     });

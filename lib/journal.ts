@@ -31,6 +31,7 @@ export const EventKind = {
   POLICY: 9,
   DROP: 10,
   RECOVERY: 11,
+  RESTORE: 12,
 } as const;
 export type EventKind = typeof EventKind[keyof typeof EventKind];
 
@@ -88,6 +89,11 @@ export class JournalError extends DamagedError {
     super(message, details);
     this.fault = fault;
   }
+}
+
+/** Whether the server adds events of this kind, unsigned; all others are signed. */
+export function isServersOwn(kind: EventKind): boolean {
+  return kind === EventKind.DROP || kind === EventKind.RESTORE;
 }
 
 /** Makes a signature, 64 bytes, with the key whose id stands in the statement. */
@@ -196,7 +202,7 @@ function joinFields(label: string, ...fields: Uint8Array[]): Uint8Array<ArrayBuf
 
 function readStatement(reader: ByteReader): Statement {
   const kind = reader.u8();
-  if (kind < EventKind.FOUND || kind > EventKind.RECOVERY) {
+  if (kind < EventKind.FOUND || kind > EventKind.RESTORE) {
     throw new RangeError(`unknown kind ${kind}`);
   }
   const signer = reader.bytes(SIGNER_ID_BYTES);

@@ -95,6 +95,19 @@ export interface RetentionPolicy {
   yearly: number;
 }
 
+/** What the server's operator can bring back within the hold. */
+export const Restored = { DEVICE: 1, RECOVERY: 2, SLOT: 3 } as const;
+export type Restored = typeof Restored[keyof typeof Restored];
+
+/** Brings back what an owner has taken away. */
+export interface RestoreBody {
+  what: Restored;
+  /** Id of the device or the recovery code; of a slot, that of its recipient. 16 bytes. */
+  id: Uint8Array;
+  /** Of a slot, the number of its event; otherwise 0. */
+  number: number;
+}
+
 export function encodeFound(body: FoundBody): Uint8Array<ArrayBuffer> {
   return concatBytes(
     encodeDeviceKeys(body.owner),
@@ -216,6 +229,21 @@ export function decodeRoots(bytes: Uint8Array): Uint8Array[] {
 /** Body of recovery: the public keys of the code that takes the place of the one before. */
 export function decodeRecovery(bytes: Uint8Array): RecoveryKeys {
   return decodeAll(bytes, readRecoveryKeys);
+}
+
+export function encodeRestore({ what, id, number }: RestoreBody): Uint8Array<ArrayBuffer> {
+  return new ByteWriter(1 + SIGNER_ID_BYTES + 8)
+    .u8(what).bytes(sized(id, SIGNER_ID_BYTES)).u64(number).done();
+}
+
+export function decodeRestore(bytes: Uint8Array): RestoreBody {
+  return decodeAll(bytes, (reader) => {
+    const what = reader.u8();
+    if (what < Restored.DEVICE || what > Restored.SLOT) throw new RangeError(`unknown ${what}`);
+    const [id, number] = [reader.bytes(SIGNER_ID_BYTES), reader.u64()];
+    if ((number === 0) !== (what !== Restored.SLOT)) throw new RangeError("number and kind differ");
+    return { what: what as Restored, id, number };
+  });
 }
 
 export function encodePolicy(policy: RetentionPolicy): Uint8Array<ArrayBuffer> {

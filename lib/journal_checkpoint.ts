@@ -6,7 +6,12 @@
 import { createHash } from "node:crypto";
 import { ByteReader, ByteWriter, concatBytes, equalBytes } from "./bytes.ts";
 import { DamagedError } from "./errors.ts";
-import { type DeviceFacts, type JournalFacts, SeenHashes } from "./journal_facts.ts";
+import {
+  type DeviceFacts,
+  type JournalFacts,
+  type RecoveryFacts,
+  SeenHashes,
+} from "./journal_facts.ts";
 import { LABEL_BYTES, type RetentionPolicy, SECRET_CHECK_BYTES } from "./journal_body.ts";
 import { EVENT_HASH_BYTES, type JournalPoint } from "./journal.ts";
 import { type SnapshotRow, SnapshotTable } from "./journal_snapshots.ts";
@@ -24,7 +29,9 @@ import {
 import { VAULT } from "./limits.ts";
 import { RECORD_ID_BYTES } from "./record.ts";
 
-const CHECKPOINT_VERSION = 1;
+const CHECKPOINT_VERSION = 2;
+const REVOKED_FLAG = 1;
+const RESTORED_FLAG = 2;
 const POLICY_RULES = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;
 
 export function encodeCheckpoint(facts: JournalFacts): Uint8Array<ArrayBuffer> {
@@ -33,14 +40,22 @@ export function encodeCheckpoint(facts: JournalFacts): Uint8Array<ArrayBuffer> {
     encodePoint(facts.newest),
     encodeHashes(facts),
     encodeMany([...facts.devices.values()], encodeDeviceFacts),
-    encodeRecoveryKeys(facts.recovery.keys),
-    new ByteWriter(8).u64(facts.recovery.lastNumber).done(),
-    encodeMany(facts.epochs, (epoch) => {
-      return concatBytes(encodeReadKey(epoch.readKey), epoch.secretCheck);
+    encodeRecoveryFacts(facts.recovery),
+    encodeMany(facts.formerRecovery, (former) => {
+      return concatBytes(encodeRecoveryFacts(former), encodeTime(former.heldUntilMs));
+    }),
+    encodeMany(facts.epochs, ({ readKey, secretCheck, number, isRestored }) => {
+      const begun = new ByteWriter(8 + 1).u64(number).u8(isRestored ? 1 : 0).done();
+      return concatBytes(encodeReadKey(readKey), secretCheck, begun);
     }),
     encodeMany([...facts.slots], ([recipient, { epoch, event }]) => {
       const number = new ByteWriter(4).u32(epoch).done();
       return concatBytes(Uint8Array.fromHex(recipient), number, encodePoint(event));
+    }),
+    encodeMany(facts.formerSlots, ({ recipient, epoch, event, heldUntilMs }) => {
+      const number = new ByteWriter(4).u32(epoch).done();
+      const id = Uint8Array.fromHex(recipient);
+      return concatBytes(id, number, encodePoint(event), encodeTime(heldUntilMs));
     }),
     encodeMany([...facts.usedInvites], (id) => Uint8Array.fromHex(id)),
     encodePolicyFacts(facts),
@@ -75,25 +90,48 @@ function readFacts(reader: ByteReader): JournalFacts {
   const newest = readPoint(reader);
   const seenHashes = readHashes(reader, newest);
   const devices = readMany(reader, readDeviceFacts);
-  const recoveryKeys = readRecoveryKeys(reader);
-  const lastNumber = reader.u64();
   return {
     ...{ vaultId, newest, timeMs, seenHashes },
     devices: new Map(devices.map((device) => [device.id.toHex(), device])),
-    recovery: { id: recoveryId(recoveryKeys), keys: recoveryKeys, lastNumber },
+    recovery: readRecoveryFacts(reader),
+    formerRecovery: readMany(reader, () => {
+      return { ...readRecoveryFacts(reader), heldUntilMs: reader.u64() };
+    }),
     epochs: readMany(reader, (_, index) => ({
       epoch: index + 1,
       readKey: readReadKey(reader),
       secretCheck: reader.bytes(SECRET_CHECK_BYTES),
+      number: reader.u64(),
+      isRestored: reader.u8() === 1,
     })),
     slots: new Map(readMany(reader, () => {
       const recipient = reader.bytes(SIGNER_ID_BYTES).toHex();
       return [recipient, { epoch: reader.u32(), event: readPoint(reader) }];
     })),
+    formerSlots: readMany(reader, () => ({
+      recipient: reader.bytes(SIGNER_ID_BYTES).toHex(),
+      epoch: reader.u32(),
+      event: readPoint(reader),
+      heldUntilMs: reader.u64(),
+    })),
     usedInvites: new Set(readMany(reader, () => reader.bytes(SIGNER_ID_BYTES).toHex())),
     ...readPolicyFacts(reader),
     snapshots: readSnapshots(reader),
   };
+}
+
+function encodeRecoveryFacts({ keys, lastNumber, isRestored }: RecoveryFacts): Uint8Array {
+  const fields = new ByteWriter(8 + 1).u64(lastNumber).u8(isRestored ? 1 : 0).done();
+  return concatBytes(encodeRecoveryKeys(keys), fields);
+}
+
+function readRecoveryFacts(reader: ByteReader): RecoveryFacts {
+  const keys = readRecoveryKeys(reader);
+  return { id: recoveryId(keys), keys, lastNumber: reader.u64(), isRestored: reader.u8() === 1 };
+}
+
+function encodeTime(timeMs: number): Uint8Array {
+  return new ByteWriter(8).u64(timeMs).done();
 }
 
 function encodePoint(point: JournalPoint): Uint8Array {
@@ -125,8 +163,10 @@ function firstSeen(newest: JournalPoint): number {
 
 function encodeDeviceFacts(device: DeviceFacts): Uint8Array {
   const { sealedName } = device;
-  const fields = new ByteWriter(1 + 1 + 8 + 8 + 2 + sealedName.length)
-    .u8(device.role).u8(device.revoked ? 1 : 0).u64(device.addedMs).u64(device.lastNumber)
+  const flags = (device.revoked ? REVOKED_FLAG : 0) | (device.isRestored ? RESTORED_FLAG : 0);
+  const fields = new ByteWriter(1 + 1 + 5 * 8 + 2 + sealedName.length)
+    .u8(device.role).u8(flags).u64(device.addedMs).u64(device.lastNumber)
+    .u64(device.committedMs).u64(device.revokedNumber).u64(device.heldUntilMs)
     .u16(sealedName.length).bytes(sealedName).done();
   return concatBytes(device.id, encodeDeviceKeys(device.keys), fields);
 }
@@ -136,10 +176,15 @@ function readDeviceFacts(reader: ByteReader, index: number): DeviceFacts {
   const keys = readDeviceKeys(reader);
   const role = reader.u8();
   if (!isRole(role)) throw new RangeError("unknown role");
-  const revoked = reader.u8() === 1;
-  const [addedMs, lastNumber] = [reader.u64(), reader.u64()];
+  const flags = reader.u8();
+  const [revoked, isRestored] = [(flags & REVOKED_FLAG) !== 0, (flags & RESTORED_FLAG) !== 0];
+  const [addedMs, lastNumber, committedMs] = [reader.u64(), reader.u64(), reader.u64()];
+  const [revokedNumber, heldUntilMs] = [reader.u64(), reader.u64()];
   const sealedName = reader.bytes(reader.u16());
-  return { id, index, role, keys, sealedName, addedMs, revoked, lastNumber };
+  return {
+    ...{ id, index, role, keys, sealedName, addedMs, lastNumber, committedMs },
+    ...{ revoked, revokedNumber, heldUntilMs, isRestored },
+  };
 }
 
 function encodePolicyFacts(facts: JournalFacts): Uint8Array {

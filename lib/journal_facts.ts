@@ -19,8 +19,19 @@ export interface DeviceFacts {
   sealedName: Uint8Array;
   addedMs: number;
   revoked: boolean;
+  /** Number of the event that revoked it last; 0 if none did. */
+  revokedNumber: number;
+  /** Until when the server's operator can bring it back, once it is revoked. */
+  heldUntilMs: number;
+  /**
+   * The operator has brought it back, or it was let in by such a one, and no other owner has given it keys since. What
+   * it says is the journal's, but nobody takes keys from it unasked.
+   */
+  isRestored: boolean;
   /** Number of the newest event that it signed. */
   lastNumber: number;
+  /** Time of its newest commit; 0 if there is none. */
+  committedMs: number;
 }
 
 /** The recovery code's public side. */
@@ -29,6 +40,13 @@ export interface RecoveryFacts {
   id: Uint8Array;
   keys: RecoveryKeys;
   lastNumber: number;
+  /** As of a device. */
+  isRestored: boolean;
+}
+
+/** A recovery code that another has replaced. Its slot stays where it was. */
+export interface FormerRecovery extends RecoveryFacts {
+  heldUntilMs: number;
 }
 
 /** One epoch: the read key that sessions are wrapped to, and how its write secret is recognised. */
@@ -37,12 +55,23 @@ export interface EpochFacts {
   epoch: number;
   readKey: ReadKey;
   secretCheck: Uint8Array;
+  /** Number of the event that began it. */
+  number: number;
+  /** Whether an owner began it that the operator had brought back. */
+  isRestored: boolean;
 }
 
 /** Where the newest slot of a recipient is: the event itself holds the sealed keyring. */
 export interface SlotFacts {
   epoch: number;
   event: JournalPoint;
+}
+
+/** A slot that another has replaced. */
+export interface FormerSlot extends SlotFacts {
+  /** Recipient's id, hexadecimal. */
+  recipient: string;
+  heldUntilMs: number;
 }
 
 /** Everything that a vault's found event fixes, and everything that later events add. */
@@ -55,10 +84,14 @@ export interface JournalFacts {
   /** By id, hexadecimal; in the order in which they joined. */
   devices: Map<string, DeviceFacts>;
   recovery: RecoveryFacts;
+  /** Those that can still be brought back, oldest first. */
+  formerRecovery: FormerRecovery[];
   /** In order; the last one is in use. */
   epochs: EpochFacts[];
   /** By recipient's id, hexadecimal. */
   slots: Map<string, SlotFacts>;
+  /** Those that can still be brought back, oldest first. */
+  formerSlots: FormerSlot[];
   /** Ids of the invites that have added a device, hexadecimal. */
   usedInvites: Set<string>;
   policy: RetentionPolicy;

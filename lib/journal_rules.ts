@@ -6,23 +6,14 @@
 import { equalBytes, TruncatedError } from "./bytes.ts";
 import { decodeCommit, decodeDevice, decodeKeys, decodePolicy } from "./journal_body.ts";
 import { decodeRecovery, decodeRevoke, decodeRoots, decodeSlot } from "./journal_body.ts";
-import type { DeviceFacts, JournalFacts } from "./journal_facts.ts";
-import { holdAt } from "./journal_facts.ts";
-import { EventKind, JournalError, type JournalEvent, type JournalFault } from "./journal.ts";
+import { type Author, type Effect, fault } from "./journal_author.ts";
+import { holdAt, type JournalFacts } from "./journal_facts.ts";
+import { bringBack, holdRecovery, holdSlot, isCodeKnown, isFromRestored } from "./journal_hold.ts";
+import { EventKind, type JournalEvent } from "./journal.ts";
 import type { SnapshotRow } from "./journal_snapshots.ts";
 import { deviceId, recoveryId, Role } from "./identity.ts";
 import { VAULT } from "./limits.ts";
 import { selectKept } from "./retention.ts";
-
-/** Who signed an event. `server` signs nothing: what it adds must follow from what is there. */
-export type Author =
-  | { by: "device"; device: DeviceFacts }
-  | { by: "recovery" }
-  | { by: "invite"; id: string }
-  | { by: "server" };
-
-/** Changes the facts. Run at most once, before any other event. */
-export type Effect = () => void;
 
 type Rule = (facts: JournalFacts, event: JournalEvent, author: Author) => Effect;
 
@@ -37,6 +28,7 @@ const RULES: Record<Exclude<EventKind, typeof EventKind.FOUND>, Rule> = {
   [EventKind.POLICY]: setPolicy,
   [EventKind.DROP]: dropSnapshots,
   [EventKind.RECOVERY]: replaceRecovery,
+  [EventKind.RESTORE]: bringBack,
 };
 
 /**
@@ -56,16 +48,6 @@ export function judgeEvent(facts: JournalFacts, event: JournalEvent, author: Aut
     }
     throw cause;
   }
-}
-
-/** An error that names the event. */
-export function fault(
-  kind: JournalFault,
-  event: { number: number },
-  state: string,
-  cause?: unknown,
-): JournalError {
-  return new JournalError(kind, `Cannot accept event ${event.number}: ${state}`, { cause });
 }
 
 /** The roots that a drop at this time may name: forgotten or beyond the policy, and held enough. */
@@ -89,11 +71,13 @@ function addDevice(facts: JournalFacts, event: JournalEvent, author: Author): Ef
   }
   const index = facts.devices.size;
   if (index >= VAULT.devicesMax) throw fault("impossible", event, "too many devices");
-  const added = { addedMs: event.timeMs, revoked: false, lastNumber: 0 };
+  const added = { addedMs: event.timeMs, lastNumber: 0, committedMs: 0 };
+  const isRestored = isFromRestored(facts, { author, grant });
   return () => {
     if (author.by === "invite") facts.usedInvites.add(author.id);
     facts.devices.set(id.toHex(), {
-      ...{ id, index, role, ...added },
+      ...{ id, index, role, ...added, isRestored },
+      ...{ revoked: false, revokedNumber: 0, heldUntilMs: 0 },
       keys: { rsa: keys.rsa.slice(), kem: keys.kem.slice(), ed25519: keys.ed25519.slice() },
       sealedName: sealedName.slice(),
     });
@@ -110,9 +94,10 @@ function revokeDevice(facts: JournalFacts, event: JournalEvent, author: Author):
   if (device.role === Role.OWNER && countOwners(facts) === 1) {
     throw fault("impossible", event, "the last owner cannot be revoked");
   }
+  const heldUntilMs = event.timeMs + holdAt(facts, event.timeMs);
+  // Its slot stays, to be there if it is brought back; nobody gives it to a revoked device.
   return () => {
-    device.revoked = true;
-    facts.slots.delete(id.toHex());
+    Object.assign(device, { revoked: true, revokedNumber: event.number, heldUntilMs });
   };
 }
 
@@ -126,7 +111,10 @@ function startEpoch(facts: JournalFacts, event: JournalEvent, author: Author): E
   return () => {
     const { rsa, kem } = readKey;
     const copy = { rsa: rsa.slice(), kem: kem.slice() };
-    facts.epochs.push({ epoch, readKey: copy, secretCheck: secretCheck.slice() });
+    facts.epochs.push({
+      ...{ epoch, readKey: copy, secretCheck: secretCheck.slice() },
+      ...{ number: event.number, isRestored: isFromRestored(facts, { author }) },
+    });
   };
 }
 
@@ -140,17 +128,32 @@ function putSlot(facts: JournalFacts, event: JournalEvent, author: Author): Effe
   const isKnown = device === undefined ? equalBytes(recipient, facts.recovery.id) : !device.revoked;
   if (!isKnown) throw fault("impossible", event, "no such recipient");
   const point = { number: event.number, hash: event.hash.slice() };
-  return () => void facts.slots.set(recipient.toHex(), { epoch, event: point });
+  const heldUntilMs = event.timeMs + holdAt(facts, event.timeMs);
+  const isTrusted = !isFromRestored(facts, { author });
+  return () => {
+    holdSlot(facts, { recipient: recipient.toHex(), timeMs: event.timeMs, heldUntilMs });
+    facts.slots.set(recipient.toHex(), { epoch, event: point });
+    if (isTrusted) (device ?? facts.recovery).isRestored = false;
+  };
 }
 
 function commitSnapshot(facts: JournalFacts, event: JournalEvent, author: Author): Effect {
   if (author.by !== "device") throw fault("refused", event, "only a device may commit");
   const { root, setLabel, tagLabels } = decodeCommit(event.body);
+  const { number: sinceNumber, epoch } = facts.epochs[facts.epochs.length - 1];
+  // What was sealed for an epoch that is over must not come after its end.
+  if (event.seen.number < sinceNumber) {
+    throw fault("stale", event, `its signer had not seen the keys of epoch ${epoch}`);
+  }
   if (facts.snapshots.has(root)) throw fault("impossible", event, "the root was committed before");
   const { timeMs, number } = event;
-  const device = author.device.index;
+  const { device: committer } = author;
+  const device = committer.index;
   const snapshot = { root, setLabel, tagLabels, timeMs, number, device, holdUntilMs: 0 };
-  return () => facts.snapshots.add(snapshot);
+  return () => {
+    facts.snapshots.add(snapshot);
+    committer.committedMs = timeMs;
+  };
 }
 
 function forgetSnapshots(facts: JournalFacts, event: JournalEvent, author: Author): Effect {
@@ -208,10 +211,13 @@ function dropSnapshots(facts: JournalFacts, event: JournalEvent, author: Author)
 function replaceRecovery(facts: JournalFacts, event: JournalEvent, author: Author): Effect {
   requireOwner(event, author);
   const keys = decodeRecovery(event.body.slice());
-  const old = facts.recovery.id;
+  const id = recoveryId(keys);
+  if (isCodeKnown(facts, id)) throw fault("impossible", event, "the code was there before");
+  const { timeMs, number: lastNumber } = event;
+  const isRestored = isFromRestored(facts, { author });
+  const heldUntilMs = timeMs + holdAt(facts, timeMs);
   return () => {
-    facts.slots.delete(old.toHex());
-    facts.recovery = { id: recoveryId(keys), keys, lastNumber: event.number };
+    holdRecovery(facts, { next: { id, keys, lastNumber, isRestored }, timeMs, heldUntilMs });
   };
 }
 

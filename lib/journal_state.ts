@@ -13,6 +13,7 @@ import {
   EventKind,
   importVerifier,
   inviteMessage,
+  isServersOwn,
   JOURNAL_START,
   JournalError,
   type JournalEvent,
@@ -21,7 +22,8 @@ import {
   vaultIdOf,
   verifySignature,
 } from "./journal.ts";
-import { type Author, type Effect, fault, findDroppable, judgeEvent } from "./journal_rules.ts";
+import { type Author, type Effect, fault } from "./journal_author.ts";
+import { findDroppable, judgeEvent } from "./journal_rules.ts";
 import { type SnapshotRow, SnapshotTable } from "./journal_snapshots.ts";
 import { deviceId, inviteId, recoveryId, Role } from "./identity.ts";
 import { VAULT } from "./limits.ts";
@@ -155,7 +157,7 @@ export class JournalState {
 
   /** Who signed an event: checks the signature and what the signer had seen. */
   #identify(facts: JournalFacts, event: JournalEvent): Author {
-    if (event.kind === EventKind.DROP) return this.#checkUnsigned(event);
+    if (isServersOwn(event.kind)) return this.#checkUnsigned(event);
     const { author, publicKey, lastNumber } = this.#findSigner(facts, event);
     this.#verify(event, { vaultId: facts.vaultId, publicKey });
     this.#comparePoint(event.seen, (kind, state) => fault(kind, event, state));
@@ -264,15 +266,18 @@ function foundFacts(
   const { number, hash, timeMs } = event;
   const device: DeviceFacts = {
     ...{ id, index: 0, role: Role.OWNER, keys: owner, sealedName },
-    ...{ addedMs: timeMs, revoked: false, lastNumber: number },
+    ...{ addedMs: timeMs, revoked: false, revokedNumber: 0, heldUntilMs: 0 },
+    ...{ isRestored: false, lastNumber: number, committedMs: 0 },
   };
   const policy = initialPolicy();
   return {
     ...{ vaultId, newest: { number, hash }, timeMs, seenHashes: new SeenHashes() },
     devices: new Map([[id.toHex(), device]]),
-    recovery: { id: recoveryId(recovery), keys: recovery, lastNumber: 0 },
-    epochs: [{ epoch: 1, readKey, secretCheck }],
+    recovery: { id: recoveryId(recovery), keys: recovery, lastNumber: 0, isRestored: false },
+    formerRecovery: [],
+    epochs: [{ epoch: 1, readKey, secretCheck, number, isRestored: false }],
     slots: new Map(),
+    formerSlots: [],
     usedInvites: new Set(),
     ...{ policy, policySinceMs: timeMs, holdBeforeMs: policy.holdMs },
     snapshots: new SnapshotTable(),

@@ -104,6 +104,8 @@ export const VAULT = {
   devicesMax: 4096,
   /** Epochs of the write secret and the read key; one begins when a device is revoked. */
   epochsMax: 100,
+  /** Replaced slots of one recipient, and replaced recovery codes, that can be brought back. */
+  heldPerRecipientMax: 16,
   /** Tag labels of one commit. */
   tagsMax: 32,
   tagCharsMax: 200,
@@ -204,6 +206,8 @@ export const VAULT_CLIENT = {
   busyMs: [500, 1000, 2000, 4000, 8000],
   /** Times that a statement is signed again because the journal has gone on. */
   staleMax: 8,
+  /** Pauses in which an owner that is just changing the vault's keys may leave those of this device. */
+  slotMs: [200, 500, 1000, 2000, 4000],
   /** How often a connection looks at its clock. */
   tickMs: 1000,
 } as const;

@@ -5,7 +5,8 @@
  * on what is over a bound. Fields that are bytes are views of the payload.
  */
 import { ByteReader, ByteWriter, concatBytes } from "./bytes.ts";
-import { WIRE } from "./limits.ts";
+import { VAULT, WIRE } from "./limits.ts";
+import { SIGNER_ID_BYTES } from "./identity.ts";
 import { RECORD_ID_BYTES } from "./record.ts";
 
 export const VERSION = 4;
@@ -23,6 +24,7 @@ export const RequestCode = {
   EVENTS: 1111,
   APPEND: 1112,
   INVITE: 1113,
+  SEEN: 1114,
   OPEN: 1120,
   HAS: 1121,
   PUT: 1122,
@@ -42,6 +44,7 @@ export const AnswerCode = {
   BUNDLE: 2204,
   DONE: 2210,
   EVENTS: 2211,
+  SEEN: 2212,
   SESSION: 2220,
   BITMAP: 2221,
   STORED: 2222,
@@ -125,6 +128,14 @@ export interface InviteUpload {
   expiresMs: number;
   /** What the joining device needs, sealed. */
   bundle: Uint8Array;
+}
+
+/** Answer SEEN, for each device that has logged in: by the server's word alone. */
+export interface SeenDevice {
+  /** 16 bytes. */
+  device: Uint8Array;
+  /** Its newest login, milliseconds since 1970. */
+  timeMs: number;
 }
 
 /** Answer SESSION. */
@@ -248,6 +259,26 @@ export function decodeInviteUpload(bytes: Uint8Array): InviteUpload {
     const [tokenHash, expiresMs] = [reader.bytes(HASH_BYTES), reader.u64()];
     atMost(reader.remaining, WIRE.bundleBytesMax);
     return { tokenHash, expiresMs, bundle: reader.rest() };
+  });
+}
+
+export function encodeSeen(seen: SeenDevice[]): Uint8Array<ArrayBuffer> {
+  const count = atMost(seen.length, VAULT.devicesMax);
+  const writer = new ByteWriter(count * (SIGNER_ID_BYTES + 8));
+  for (const { device, timeMs } of seen) {
+    writer.bytes(exactly(device, SIGNER_ID_BYTES)).u64(timeMs);
+  }
+  return writer.done();
+}
+
+export function decodeSeen(bytes: Uint8Array): SeenDevice[] {
+  return decodeAll(bytes, (reader) => {
+    atMost(reader.remaining, VAULT.devicesMax * (SIGNER_ID_BYTES + 8));
+    const seen: SeenDevice[] = [];
+    while (reader.remaining > 0) {
+      seen.push({ device: reader.bytes(SIGNER_ID_BYTES), timeMs: reader.u64() });
+    }
+    return seen;
   });
 }
 

@@ -122,9 +122,14 @@ export class TestVault {
 
   /** A drop as the server makes it. */
   dropStatement(body: Uint8Array): Uint8Array {
+    return this.serverStatement(body, EventKind.DROP);
+  }
+
+  /** What the server says without a signature. */
+  serverStatement(body: Uint8Array, kind: EventKind = EventKind.RESTORE): Uint8Array {
     const signer = new Uint8Array(16);
     const signature = new Uint8Array(64);
-    return encodeStatement({ kind: EventKind.DROP, signer, seen: JOURNAL_START, body, signature });
+    return encodeStatement({ kind, signer, seen: JOURNAL_START, body, signature });
   }
 
   /** An invite by an owner, and who signs with it. */

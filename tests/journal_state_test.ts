@@ -5,9 +5,11 @@ import {
   encodeFound,
   encodeKeys,
   encodePolicy,
+  encodeRestore,
   encodeRevoke,
   encodeRoots,
   encodeSlot,
+  Restored,
 } from "../lib/journal_body.ts";
 import { encodeEvent, EventKind, JournalError, type JournalFault } from "../lib/journal.ts";
 import { JournalState } from "../lib/journal_state.ts";
@@ -397,4 +399,78 @@ Deno.test("JournalState.decode() rejects a damaged checkpoint", async () => {
     flipped[i] ^= 1;
     assert.throws(() => JournalState.decode(flipped), /Cannot decode checkpoint/);
   }
+});
+
+Deno.test("what an owner took away is brought back within the hold, by the server and nobody else", async () => {
+  const vault = await TestVault.create();
+  const thief = makeDevice();
+  await vault.addDevice(thief, Role.OWNER);
+  await vault.add(thief, EventKind.REVOKE, encodeRevoke(vault.owner.id));
+  const body = encodeRestore({ what: Restored.DEVICE, id: vault.owner.id, number: 0 });
+  const signed = await vault.statement(thief, EventKind.RESTORE, body);
+  assertFault(vault, vault.place(signed), "malformed", /the server signs nothing/);
+  const unknown = encodeRestore({ what: Restored.DEVICE, id: random(16), number: 0 });
+  assertFault(vault, vault.place(vault.serverStatement(unknown)), "impossible", /no such revoked/);
+  const inForce = encodeRestore({ what: Restored.DEVICE, id: thief.id, number: 0 });
+  assertFault(vault, vault.place(vault.serverStatement(inForce)), "impossible", /no such revoked/);
+  const late = vault.nowMs + 30 * DAY_MS;
+  const now = vault.nowMs;
+  vault.nowMs = late;
+  assertFault(vault, vault.place(vault.serverStatement(body)), "refused", /its hold is over/);
+  vault.nowMs = now;
+  vault.apply(vault.serverStatement(body));
+  const owner = vault.state.device(vault.owner.id)!;
+  assert.ok(!owner.revoked && owner.isRestored);
+  // What it begins, and whom it lets in, is marked; the mark ends with keys from another owner.
+  const friend = makeDevice();
+  await vault.addDevice(friend, Role.OWNER, vault.owner);
+  assert.ok(vault.state.device(friend.id)!.isRestored);
+  const readKey = { rsa: random(422), kem: random(1184) };
+  const keys = encodeKeys({ epoch: 2, readKey, secretCheck: random(16) });
+  await vault.add(friend, EventKind.KEYS, keys);
+  assert.ok(vault.state.facts.epochs[1].isRestored);
+  const slot = encodeSlot({ recipient: friend.id, epoch: 2, sealed: random(100) });
+  await vault.add(vault.owner, EventKind.SLOT, slot);
+  assert.ok(vault.state.device(friend.id)!.isRestored);
+  await vault.add(thief, EventKind.SLOT, slot);
+  assert.ok(!vault.state.device(friend.id)!.isRestored);
+  const again = JournalState.decode(vault.state.encode());
+  assert.deepEqual(again.encode(), vault.state.encode());
+});
+
+Deno.test("replaced slots and recovery codes are held with what belongs to them", async () => {
+  const vault = await TestVault.create();
+  const { recovery } = vault;
+  const slotFor = (id: Uint8Array) => encodeSlot({ recipient: id, epoch: 1, sealed: random(99) });
+  await vault.add(vault.owner, EventKind.SLOT, slotFor(recovery.id));
+  const right = vault.state.newest.number;
+  // However often it is replaced, the first one stays.
+  for (let i = 0; i < 40; i++) {
+    await vault.add(vault.owner, EventKind.SLOT, slotFor(recovery.id));
+  }
+  assert.equal(vault.state.facts.formerSlots.length, 16);
+  const back = encodeRestore({ what: Restored.SLOT, id: recovery.id, number: right });
+  vault.apply(vault.serverStatement(back));
+  assert.equal(vault.state.facts.slots.get(recovery.id.toHex())!.event.number, right);
+  const code = encodeRecoveryKeys({ x25519: random(32), kem: random(1184), ed25519: random(32) });
+  await vault.add(vault.owner, EventKind.RECOVERY, code);
+  assert.notDeepEqual(vault.state.facts.recovery.id, recovery.id);
+  vault.apply(vault.serverStatement(
+    encodeRestore({ what: Restored.RECOVERY, id: recovery.id, number: 0 }),
+  ));
+  assert.deepEqual(vault.state.facts.recovery.id, recovery.id);
+  assert.equal(vault.state.facts.slots.get(recovery.id.toHex())!.event.number, right);
+  assert.equal(vault.state.facts.formerRecovery.length, 1);
+});
+
+Deno.test("a commit that has not seen the newest keys is stale", async () => {
+  const vault = await TestVault.create();
+  const before = vault.state.newest;
+  const readKey = { rsa: random(422), kem: random(1184) };
+  const keys = encodeKeys({ epoch: 2, readKey, secretCheck: random(16) });
+  await vault.add(vault.owner, EventKind.KEYS, keys);
+  const body = encodeCommit({ root: random(32), setLabel: random(16), tagLabels: [] });
+  const old = await vault.statement(vault.writer, EventKind.COMMIT, body, before);
+  assertFault(vault, vault.place(old), "stale", /had not seen the keys of epoch 2/);
+  await vault.add(vault.writer, EventKind.COMMIT, body);
 });

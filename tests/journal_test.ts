@@ -18,6 +18,7 @@ import {
   decodeKeys,
   decodePolicy,
   decodeRecovery,
+  decodeRestore,
   decodeRevoke,
   decodeRoots,
   decodeSlot,
@@ -26,9 +27,11 @@ import {
   encodeFound,
   encodeKeys,
   encodePolicy,
+  encodeRestore,
   encodeRevoke,
   encodeRoots,
   encodeSlot,
+  Restored,
 } from "../lib/journal_body.ts";
 import { encodeRecoveryKeys, Role } from "../lib/identity.ts";
 import { policyOf, random } from "./journal_fixture.ts";
@@ -99,6 +102,7 @@ const device = { role: Role.READER, keys, sealedName: random(5) };
 const epoch = { epoch: 2, readKey, secretCheck: random(16) };
 const slot = { recipient: random(16), epoch: 3, sealed: random(50) };
 const commit = { root: random(32), setLabel: random(16), tagLabels: [random(16), random(16)] };
+const restore = { what: Restored.SLOT, id: random(16), number: 9 };
 const roots = [random(32), random(32)];
 const policy = policyOf({ hourly: 24, yearly: 3 });
 
@@ -114,6 +118,7 @@ const BODIES: [string, unknown, Uint8Array, (bytes: Uint8Array) => unknown, bool
   ["forget", roots, encodeRoots(roots), decodeRoots],
   ["policy", policy, encodePolicy(policy), decodePolicy],
   ["recovery", recovery, encodeRecoveryKeys(recovery), decodeRecovery],
+  ["restore", restore, encodeRestore(restore), decodeRestore],
 ];
 
 for (const [name, body, encoded, decode, openEnd] of BODIES) {

@@ -38,6 +38,8 @@ export interface BackupPlan {
 export interface AttemptOptions {
   vault: VaultAccess;
   plan: BackupPlan;
+  /** Of the keys and the session. */
+  epoch: number;
   keys: WriteKeys;
   session: Session & { record: Uint8Array<ArrayBuffer> };
   store: KeptStore;
@@ -50,7 +52,8 @@ export interface AttemptOptions {
 }
 
 export interface Attempt {
-  outcome: "committed" | "missing" | "ended";
+  /** `old keys`: an owner has changed the keys of the vault meanwhile, and nothing was committed. */
+  outcome: "committed" | "missing" | "ended" | "old keys";
   /** 32 bytes; empty if the session ended before there was one. */
   root: Uint8Array;
   tally: BackupTally;
@@ -115,7 +118,8 @@ async function attemptCommit(
   const sparse = use.sparse(tree.totals.bytes * BACKUP.sparseShare);
   const { indexes } = emitter;
   const keptPath = recorder.finish({ ...tree.totals, root, startMs, indexes, sparse });
-  const outcome = await Promise.race([commit(vault, { root, plan }), interrupted]);
+  const { epoch } = options;
+  const outcome = await Promise.race([commit(vault, { root, plan, epoch }), interrupted]);
   return { outcome, root, keptPath };
 }
 
@@ -158,7 +162,7 @@ async function sendRoot(
 /** The statement stays the same unless the journal has gone on in a way that it must know. */
 async function commit(
   vault: VaultAccess,
-  { root, plan }: { root: Uint8Array; plan: BackupPlan },
+  { root, plan, epoch }: { root: Uint8Array; plan: BackupPlan; epoch: number },
 ): Promise<Attempt["outcome"]> {
   const labelKey = deriveLabelKey(vault.profile.keyring.epochs[0].writeSecret);
   const body = encodeCommit({
@@ -179,6 +183,7 @@ async function commit(
       if (error instanceof SessionEndedError) return "ended";
       if (!(error instanceof StaleEventError) || attempt === VAULT_CLIENT.staleMax) throw error;
       await refreshJournal(vault);
+      if (vault.profile.journal.facts.epochs.length > epoch) return "old keys";
     }
   }
 }

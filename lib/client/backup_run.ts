@@ -13,7 +13,7 @@ import { type Attempt, type AttemptOptions, makeAttempt } from "./backup_attempt
 import { fetchKept } from "./kept_fetch.ts";
 import { KeptStore } from "./kept_store.ts";
 import type { Profile } from "./profile.ts";
-import type { VaultAccess } from "./vault_access.ts";
+import { type VaultAccess, waitForNewestKeys } from "./vault_access.ts";
 
 export type BackupOptions = Pick<AttemptOptions, "plan" | "interrupted" | "workers" | "onPass">;
 
@@ -26,19 +26,26 @@ export async function runBackup(
   vault: VaultAccess,
   options: BackupOptions,
 ): Promise<BackupResult> {
-  const { vaultId, keyring, journal } = vault.profile;
-  const epoch = keyring.epochs.length;
-  const { readKey } = journal.facts.epochs[epoch - 1];
+  await Promise.race([waitForNewestKeys(vault), options.interrupted]);
   const store = keptStoreOf(vault.profile, options.plan.roots);
   try {
     return await repeatAttempts({
       ...{ ...options, vault, store, sent: { bytes: 0, records: 0 } },
-      keys: deriveWriteKeys(keyring.epochs[epoch - 1].writeSecret),
-      session: await createSession({ vaultId, epoch, readKey }),
+      ...await prepareKeys(vault.profile),
     });
   } finally {
     store.removeUnfinished();
   }
+}
+
+/** Keys and a session of the newest epoch. */
+async function prepareKeys(
+  { vaultId, keyring, journal }: Profile,
+): Promise<Pick<AttemptOptions, "epoch" | "keys" | "session">> {
+  const epoch = keyring.epochs.length;
+  const { readKey } = journal.facts.epochs[epoch - 1];
+  const keys = deriveWriteKeys(keyring.epochs[epoch - 1].writeSecret);
+  return { epoch, keys, session: await createSession({ vaultId, epoch, readKey }) };
 }
 
 /** Where the entries of the last snapshot of these paths are kept. */
@@ -48,8 +55,9 @@ export function keptStoreOf({ folder, vaultId, keyring }: Profile, roots: string
   return new KeptStore({ profilePath: folder.path, vaultId, writeSecret, setLabel: label });
 }
 
-async function repeatAttempts(options: AttemptOptions): Promise<BackupResult> {
-  const { store } = options;
+async function repeatAttempts(first: AttemptOptions): Promise<BackupResult> {
+  const { store, vault, interrupted } = first;
+  let options = first;
   let sessionId = drawSessionId();
   let keptPath = await findMissing(options);
   let bytesRead = 0;
@@ -61,11 +69,14 @@ async function repeatAttempts(options: AttemptOptions): Promise<BackupResult> {
       if (attempt.keptPath !== undefined) store.replace(attempt.keptPath);
       return { ...attempt, passes };
     }
-    printError(
-      attempt.outcome === "ended"
-        ? "note: the server has ended the session; everything is compared once more"
-        : "note: the server has lost something meanwhile; what is missing is read again",
-    );
+    printError(`note: ${REASONS[attempt.outcome]}`);
+    if (attempt.outcome === "old keys") {
+      await Promise.race([waitForNewestKeys(vault), interrupted]);
+      options = { ...options, ...await prepareKeys(vault.profile) };
+      // What this attempt has sealed is of the epoch before: it must not be taken over.
+      keptPath = await findMissing(options);
+      continue;
+    }
     keptPath = attempt.keptPath ?? keptPath;
     if (attempt.outcome === "ended") sessionId = drawSessionId();
   }
@@ -82,6 +93,13 @@ async function findMissing(
   const fetching = fetchKept(vault, { store, setLabel: setLabel(labelKey, plan.roots) });
   return await Promise.race([fetching, interrupted]);
 }
+
+/** Why an attempt is repeated. */
+const REASONS = {
+  ended: "the server has ended the session; everything is compared once more",
+  missing: "the server has lost something meanwhile; what is missing is read again",
+  "old keys": "an owner has changed the vault's keys; what is new is read once more",
+};
 
 function drawSessionId(): Uint8Array<ArrayBuffer> {
   return crypto.getRandomValues(new Uint8Array(SESSION_ID_BYTES));

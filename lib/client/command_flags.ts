@@ -3,15 +3,21 @@ import { type FlagValues, readFlag } from "../flags.ts";
 import { locateProfile, type ProfileFolder } from "./profile_folder.ts";
 
 /** For `parseFlags`. */
-export const PROFILE_FLAG = { profile: { type: "string" } } as const;
+export const PROFILE_FLAG = {
+  profile: { type: "string" },
+  "passphrase-file": { type: "string" },
+} as const;
 export const JSON_FLAG = { json: { type: "boolean" } } as const;
 
 export const PROFILE_HELP =
   `  --profile DIR    folder of the device's keys (./.holdfast if it is there, else
-                   $HOME/.holdfast where the environment may be read)`;
+                   $HOME/.holdfast where the environment may be read)
+  --passphrase-file FILE
+                   file with the passphrase of the profile, if it is under one; without it
+                   the passphrase is asked for`;
 
 export function profileOf(values: FlagValues): ProfileFolder {
-  return locateProfile(readText(values, "profile"));
+  return locateProfile(readText(values, "profile"), readText(values, "passphrase-file"));
 }
 
 /** The text of a flag, if it was given. */

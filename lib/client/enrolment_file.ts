@@ -4,24 +4,31 @@
  */
 import { equalBytes } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
-import { decodeKeyring, encodeKeyring } from "../vault/keyring.ts";
+import type { DevicePrivateKey } from "../vault/private_key.ts";
 import type { Enrolment } from "./enrolment.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { decodeLocal, encodeLocal } from "./profile_secrets.ts";
 
 const FILE = "enrolment.json";
 
-export async function writeEnrolment(folder: ProfileFolder, enrolment: Enrolment): Promise<void> {
+export async function writeEnrolment(
+  folder: ProfileFolder,
+  { enrolment, device }: { enrolment: Enrolment; device: DevicePrivateKey },
+): Promise<void> {
   const { kind, token, statement, vaultId, deviceName, keyring, expected } = enrolment;
   const fields = {
     ...{ kind, deviceName, number: expected.number, hash: expected.hash.toHex() },
     ...{ token: token.toHex(), statement: statement.toHex(), vaultId: vaultId.toHex() },
-    keyring: encodeKeyring(keyring).toHex(),
+    keyring: (await encodeLocal(folder, { device, keyring })).toHex(),
   };
   await folder.write(FILE, new TextEncoder().encode(JSON.stringify(fields)));
 }
 
 /** The enrolment with this token that an earlier attempt has left, if any. */
-export function readEnrolment(folder: ProfileFolder, token: Uint8Array): Enrolment | undefined {
+export async function readEnrolment(
+  folder: ProfileFolder,
+  { token, device }: { token: Uint8Array; device: DevicePrivateKey },
+): Promise<Enrolment | undefined> {
   const bytes = folder.read(FILE);
   if (bytes === undefined) return undefined;
   try {
@@ -32,7 +39,7 @@ export function readEnrolment(folder: ProfileFolder, token: Uint8Array): Enrolme
       token: Uint8Array.fromHex(fields.token),
       statement: Uint8Array.fromHex(fields.statement),
       vaultId: Uint8Array.fromHex(fields.vaultId),
-      keyring: decodeKeyring(Uint8Array.fromHex(fields.keyring)),
+      keyring: await decodeLocal(folder, { device, bytes: Uint8Array.fromHex(fields.keyring) }),
       expected: { number: Number(fields.number), hash: Uint8Array.fromHex(fields.hash) },
     };
     return equalBytes(enrolment.token, token) ? enrolment : undefined;

@@ -2,7 +2,6 @@
 import { UsageError } from "../errors.ts";
 import { ExitCode } from "../errors.ts";
 import { parseFlags } from "../flags.ts";
-import { Role } from "../identity.ts";
 import { decodeInviteLine, type Invite } from "../invite_line.ts";
 import { type Command, print, printError } from "../program.ts";
 import { deriveInviteKeys } from "../vault/invite.ts";
@@ -19,9 +18,12 @@ import {
   prepareFounding,
   prepareJoining,
 } from "./enrolment.ts";
+import { ROLE_NAMES } from "./device_choice.ts";
 import type { ServerPlace } from "./login_v4.ts";
-import { hasProfile, readDeviceKey, writeDeviceKey, writeProfile } from "./profile.ts";
+import { giveNewPassphrase } from "./passphrase_source.ts";
+import { hasProfile, writeProfile } from "./profile.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { readDeviceKey, writeDeviceKey } from "./profile_secrets.ts";
 import { type HandOver, handOverCode, planHandOver } from "./recovery_code.ts";
 import { hostName } from "./terminal.ts";
 
@@ -39,7 +41,8 @@ ${PROFILE_HELP}
   --yes            show the recovery code on standard output and do not ask
   --json           one JSON object on standard output
 
-A new vault has a recovery code. Whoever has it, and nobody without it, can get the vault
+With --passphrase-file the profile is put under that passphrase; "client passphrase" does so
+later. A new vault has a recovery code. Whoever has it, and nobody without it, can get the vault
 back when all devices are lost. It is shown once: write it down and keep it elsewhere.`;
 
 const FLAGS = {
@@ -76,9 +79,9 @@ async function init({ invite, folder, deviceName, handOver, json }: InitOptions)
   folder.create();
   const device = await prepareDevice(folder);
   const token = await tokenOf(invite);
-  const kept = readEnrolment(folder, token);
+  const kept = await readEnrolment(folder, { token, device });
   const enrolment = kept ?? await prepare(invite, { server, device, deviceName, handOver });
-  if (kept === undefined) await writeEnrolment(folder, enrolment);
+  if (kept === undefined) await writeEnrolment(folder, { enrolment, device });
   await enrol(server, enrolment);
   const { profile, session } = await firstLogin({ server, device, enrolment, folder });
   try {
@@ -92,12 +95,14 @@ async function init({ invite, folder, deviceName, handOver, json }: InitOptions)
   return ExitCode.DONE;
 }
 
-/** The device's keys, on disk before anybody hears of them. */
+/** The device's keys, on disk before anybody hears of them; under a passphrase if a file with one is named. */
 export async function prepareDevice(folder: ProfileFolder): Promise<DevicePrivateKey> {
-  let encoded = readDeviceKey(folder);
+  let encoded = await readDeviceKey(folder);
   if (encoded === undefined) {
+    const path = folder.passphrasePath;
+    const passphrase = path === undefined ? undefined : await giveNewPassphrase(path);
     encoded = await generateDeviceKey();
-    await writeDeviceKey(folder, encoded);
+    await writeDeviceKey(folder, encoded, passphrase);
   }
   return await importDeviceKey(encoded);
 }
@@ -120,8 +125,6 @@ async function prepare(
 async function tokenOf({ kind, secret }: Invite): Promise<Uint8Array> {
   return kind === "new" ? secret : (await deriveInviteKeys(secret)).token;
 }
-
-const ROLE_NAMES = { [Role.WRITER]: "writer", [Role.READER]: "reader", [Role.OWNER]: "owner" };
 
 function report(
   { enrolment, device, folder, json }: {

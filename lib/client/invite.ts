@@ -9,8 +9,9 @@ import { type Command, print, printError } from "../program.ts";
 import { deriveInviteKeys, grantInvite, INVITE_SECRET_BYTES, sealBundle } from "../vault/invite.ts";
 import { narrowKeyring } from "../vault/keyring.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { finishKeyChange, isOwner } from "./owner_access.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
-import { openVault } from "./vault_access.ts";
+import { openVault, waitForNewestKeys } from "./vault_access.ts";
 
 const HELP = `client invite: lets one more device into the vault
 
@@ -54,12 +55,13 @@ export const INVITE_COMMAND: Command = {
 async function invite(
   { folder, role: name, expiresMs: lifeMs, json }: InviteOptions,
 ): Promise<number> {
-  const { profile, session } = await openVault(folder);
+  const vault = await openVault(folder);
+  const { profile, session } = vault;
   try {
+    if (!isOwner(vault)) throw new RefusedError("Cannot invite: only an owner of the vault may");
+    await waitForNewestKeys(vault);
+    if (folder.isWritable) await finishKeyChange(vault);
     const { vaultId, device, keyring, journal, server } = profile;
-    if (keyring.role !== Role.OWNER) {
-      throw new RefusedError("Cannot invite: only an owner of the vault may");
-    }
     const role = ROLES[name];
     const secret = crypto.getRandomValues(new Uint8Array(INVITE_SECRET_BYTES));
     const keys = await deriveInviteKeys(secret);

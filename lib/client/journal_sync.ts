@@ -12,7 +12,8 @@ import { checkKeyring, type Keyring, narrowKeyring, openSlot } from "../vault/ke
 import type { Profile } from "./profile.ts";
 import type { VaultClientSession } from "./session_v4.ts";
 
-const TRUST_HINT = "the server shows a false or an older history of the vault: ask its operator, " +
+export const TRUST_HINT =
+  "the server shows a false or an older history of the vault: ask its operator, " +
   "and compare with your other devices before you go on";
 
 /**
@@ -39,33 +40,57 @@ export async function followJournal(
 }
 
 /**
- * The device's keyring up to the newest epoch, out of the slot that an owner has left for it if need be.
+ * The device's keyring with all epochs that it is given, out of the slot that an owner has left for it if need be. It may
+ * still end before the newest epoch: {@link hasNewestKeys} tells.
  *
+ * @param accept also keys from an owner that the server's operator has brought back
  * @throws {RefusedError} if the vault does not know this device any more
  * @throws {DamagedError} if a key is not what the journal says
  */
 export async function updateKeyring(
   profile: Profile,
   session: VaultClientSession,
+  { accept = false }: { accept?: boolean } = {},
 ): Promise<{ keyring: Keyring; isNew: boolean }> {
-  const { journal, device, keyring } = profile;
+  const { journal, device, keyring, vaultId } = profile;
   const facts = journal.device(device.id);
   if (facts === undefined || facts.revoked) {
     throw new RefusedError("Cannot use the vault: this device is revoked");
   }
   // Without the read keys, which take longer: what they open proves them.
   await checkKeyring(narrowKeyring(keyring, Role.WRITER), journal.facts);
-  if (keyring.epochs.length >= journal.facts.epochs.length) return { keyring, isNew: false };
   const slot = journal.facts.slots.get(device.id.toHex());
-  if (slot === undefined || slot.epoch <= keyring.epochs.length) {
-    throw new RefusedError("Cannot use the vault: no owner has given this device its new keys", {
-      hint: "an owner does so by any command that writes to the vault's journal",
-    });
+  const known = keyring.epochs.length;
+  if (slot === undefined || slot.epoch <= known) return { keyring, isNew: false };
+  if (!accept && hasDoubtfulKeys(profile)) return { keyring, isNew: false };
+  const event = await readEvent(session, slot.event);
+  const { sealed, epoch } = decodeSlot(event.body);
+  try {
+    const content = await openSlot(device, { vaultId, epoch, sealed });
+    await checkKeyring(content.keyring, journal.facts);
+    return { keyring: content.keyring, isNew: true };
+  } catch (cause) {
+    if (!(cause instanceof DamagedError)) throw cause;
+    const signer = event.signer.toHex().slice(0, 12);
+    throw new DamagedError(
+      `Cannot trust keys: the slot of event ${event.number}, by ${signer}, holds false ones`,
+      { cause, hint: "another owner can leave right ones; the server's operator has the old slot" },
+    );
   }
-  const { sealed, epoch } = decodeSlot((await readEvent(session, slot.event)).body);
-  const content = await openSlot(device, { vaultId: profile.vaultId, epoch, sealed });
-  await checkKeyring(content.keyring, journal.facts);
-  return { keyring: content.keyring, isNew: true };
+}
+
+/** Whether the device has the keys of the newest epoch. */
+export function hasNewestKeys({ journal, keyring }: Pick<Profile, "journal" | "keyring">): boolean {
+  return keyring.epochs.length >= journal.facts.epochs.length;
+}
+
+/** Whether an owner whom the operator has brought back began an epoch whose keys this device does not have. */
+export function hasDoubtfulKeys(
+  { journal, keyring, device }: Pick<Profile, "journal" | "keyring" | "device">,
+): boolean {
+  // Whoever was brought back itself need not doubt itself.
+  if (journal.device(device.id)?.isRestored) return false;
+  return journal.facts.epochs.slice(keyring.epochs.length).some(({ isRestored }) => isRestored);
 }
 
 /** An event of which the hash is known. */

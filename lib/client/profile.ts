@@ -4,8 +4,8 @@
  *
  *     profile.json   vault, device's name, server's addresses and pin
  *     server.crt     the server's certificate
- *     device.key     the device's private keys
- *     keyring.key    the vault's secrets, as far as the device's role has them
+ *     device.key     the device's private keys         } or sealed:
+ *     keyring.key    the vault's secrets for its role  } profile_secrets.ts
  *     journal.state  what the journal says, up to the newest event that this device has seen
  */
 import { decodeHex } from "../bytes.ts";
@@ -15,17 +15,16 @@ import { Role } from "../identity.ts";
 import { JournalState } from "../journal_state.ts";
 import { PIN_BYTES } from "../login.ts";
 import { VAULT_ID_BYTES } from "../protocol_v4_login.ts";
-import { decodeKeyring, encodeKeyring, type Keyring } from "../vault/keyring.ts";
+import type { Keyring } from "../vault/keyring.ts";
 import { type DevicePrivateKey, importDeviceKey, importReadKey } from "../vault/private_key.ts";
 import type { UnwrapKey } from "../vault/wrap.ts";
 import type { DeviceLogin, ServerPlace } from "./login_v4.ts";
 import { noProfile, type ProfileFolder } from "./profile_folder.ts";
+import { readDeviceKey, readKeyring, writeKeyring } from "./profile_secrets.ts";
 
 const VERSION = 1;
 const PROFILE_FILE = "profile.json";
 const CERTIFICATE_FILE = "server.crt";
-const DEVICE_FILE = "device.key";
-const KEYRING_FILE = "keyring.key";
 const JOURNAL_FILE = "journal.state";
 
 export interface Profile {
@@ -54,35 +53,24 @@ export async function readProfile(folder: ProfileFolder): Promise<Profile> {
   if (bytes === undefined) throw noProfile(folder);
   const { vaultId, deviceName, addresses, pin } = parseProfile(bytes, folder);
   const certificatePem = new TextDecoder().decode(readNeeded(folder, CERTIFICATE_FILE));
+  const encoded = await readDeviceKey(folder);
+  if (encoded === undefined) throw missingFile(folder, "device.key");
+  const device = await importDeviceKey(encoded);
   return {
-    ...{ folder, vaultId, deviceName },
+    ...{ folder, vaultId, deviceName, device },
     server: { addresses, pin, certificatePem },
-    device: await importDeviceKey(readNeeded(folder, DEVICE_FILE)),
-    keyring: decodeKeyring(readNeeded(folder, KEYRING_FILE)),
+    keyring: await readKeyring(folder, device),
     journal: readJournal(folder),
   };
-}
-
-/** The device's keys that an earlier attempt has kept. */
-export function readDeviceKey(folder: ProfileFolder): Uint8Array<ArrayBuffer> | undefined {
-  return folder.read(DEVICE_FILE);
-}
-
-export async function writeDeviceKey(folder: ProfileFolder, encoded: Uint8Array): Promise<void> {
-  await folder.write(DEVICE_FILE, encoded);
-}
-
-export async function writeKeyring(folder: ProfileFolder, keyring: Keyring): Promise<void> {
-  await folder.write(KEYRING_FILE, encodeKeyring(keyring));
 }
 
 /** Writes all but the device's keys, which have to be there before anybody hears of them. */
 export async function writeProfile(
   folder: ProfileFolder,
-  profile: Pick<Profile, "vaultId" | "deviceName" | "server" | "keyring" | "journal">,
+  profile: Omit<Profile, "folder">,
 ): Promise<void> {
-  const { vaultId, deviceName, server, keyring, journal } = profile;
-  await writeKeyring(folder, keyring);
+  const { vaultId, deviceName, server, device, keyring, journal } = profile;
+  await writeKeyring(folder, { device, keyring });
   await folder.write(CERTIFICATE_FILE, new TextEncoder().encode(server.certificatePem));
   if (!journal.isEmpty) await folder.write(JOURNAL_FILE, journal.encode());
   const fields = {
@@ -111,10 +99,12 @@ export async function deviceLogin(
   return { vaultId, deviceId: device.id, loginKey };
 }
 
-/** Private read keys of all epochs, first to newest; none for a writer. */
-export async function importReadKeys({ epochs, role }: Keyring): Promise<UnwrapKey[]> {
+/** Private read keys of all epochs, first to newest, undefined for those it lacks; none for a writer. */
+export async function importReadKeys(
+  { epochs, role }: Keyring,
+): Promise<(UnwrapKey | undefined)[]> {
   if (role === Role.WRITER) return [];
-  return await Promise.all(epochs.map(({ readKey }) => importReadKey(readKey!)));
+  return await Promise.all(epochs.map(({ readKey }) => readKey && importReadKey(readKey)));
 }
 
 function readJournal(folder: ProfileFolder): JournalState {
@@ -151,5 +141,9 @@ function parseProfile(
 function readNeeded(folder: ProfileFolder, name: string): Uint8Array<ArrayBuffer> {
   const bytes = folder.read(name);
   if (bytes !== undefined) return bytes;
-  throw new DamagedError(`Cannot use the profile: ${folder.filePath(name)} is missing`);
+  throw missingFile(folder, name);
+}
+
+function missingFile(folder: ProfileFolder, name: string): DamagedError {
+  return new DamagedError(`Cannot use the profile: ${folder.filePath(name)} is missing`);
 }

@@ -15,24 +15,39 @@ const FILE_MODE = 0o600;
  * Where the profile is: the folder that was named, else `.holdfast` here if it is there, else `.holdfast` in the home
  * folder where the environment may be read, else here.
  */
-export function locateProfile(named: string | undefined): ProfileFolder {
-  if (named !== undefined) return new ProfileFolder(resolve(named));
+export function locateProfile(
+  named: string | undefined,
+  passphrasePath?: string | undefined,
+): ProfileFolder {
+  if (named !== undefined) return new ProfileFolder(resolve(named), passphrasePath);
   const here = resolve(NAME);
   const home = readHome();
   const isHere = home === undefined || isFolder(here);
-  return new ProfileFolder(isHere ? here : join(home, NAME));
+  return new ProfileFolder(isHere ? here : join(home, NAME), passphrasePath);
 }
 
 export class ProfileFolder {
   /** Absolute. */
   readonly path: string;
+  /** The file that holds the passphrase of the profile, if one was named. */
+  readonly passphrasePath: string | undefined;
 
-  constructor(path: string) {
+  constructor(path: string, passphrasePath?: string) {
     this.path = path;
+    this.passphrasePath = passphrasePath;
   }
 
   filePath(name: string): string {
     return join(this.path, name);
+  }
+
+  has(name: string): boolean {
+    try {
+      return Deno.statSync(this.filePath(name)).isFile;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
   }
 
   /** The file's bytes, or undefined if there is none. */

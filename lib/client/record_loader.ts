@@ -28,7 +28,7 @@ export class RecordError extends DamagedError {
 export class RecordLoader {
   readonly #session: VaultClientSession;
   readonly #vaultId: Uint8Array;
-  readonly #readKeys: UnwrapKey[];
+  readonly #readKeys: (UnwrapKey | undefined)[];
   /** By id, oldest first. A session is worth keeping: opening one takes milliseconds. */
   readonly #sessions = new Map<string, Promise<Session>>();
 
@@ -36,7 +36,7 @@ export class RecordLoader {
     { session, vaultId, readKeys }: {
       session: VaultClientSession;
       vaultId: Uint8Array;
-      readKeys: UnwrapKey[];
+      readKeys: (UnwrapKey | undefined)[];
     },
   ) {
     this.#session = session;
@@ -96,7 +96,9 @@ export class RecordLoader {
     const record = await this.fetch(id);
     const epoch = sessionEpoch(record);
     const readKey = this.#readKeys[epoch - 1];
-    if (readKey === undefined) throw new RecordError(`Cannot open session: unknown epoch ${epoch}`);
+    if (readKey === undefined) {
+      throw new RefusedError(`Cannot read: this device does not have the keys of epoch ${epoch}`);
+    }
     return await openSession(record, { id, vaultId: this.#vaultId, readKey });
   }
 }

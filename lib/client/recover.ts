@@ -10,7 +10,12 @@ import { CLIENT_DEFAULTS } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
 import { fetchCertificate } from "../tls.ts";
 import { sealName } from "../vault/device_name.ts";
-import { checkKeyring, type Keyring, openRecoverySlot } from "../vault/keyring.ts";
+import {
+  checkKeyring,
+  type Keyring,
+  openRecoverySlot,
+  type SlotContent,
+} from "../vault/keyring.ts";
 import type { DevicePrivateKey } from "../vault/private_key.ts";
 import {
   deriveRecoveryKey,
@@ -155,14 +160,37 @@ async function openKeyring(
     throw new HoldfastError("Cannot recover: the vault's owner has left no keys for this code");
   }
   const { sealed, epoch } = decodeSlot((await readEvent(session, slot.event)).body);
-  const { pin, keyring } = await openRecoverySlot(key, { vaultId, epoch, sealed });
+  const { pin, keyring } = await openSlot(key, { vaultId, epoch, sealed });
   if (!equalBytes(pin, server.pin)) {
     throw new RefusedError("Cannot trust server: it has another key than the vault's server", {
       hint: "somebody stands between, or the server was set up anew",
     });
   }
-  await checkKeyring(keyring, journal.facts);
+  try {
+    await checkKeyring(keyring, journal.facts);
+  } catch (cause) {
+    throw cause instanceof DamagedError ? falseKeys(cause) : cause;
+  }
   return keyring;
+}
+
+async function openSlot(
+  key: RecoveryPrivateKey,
+  slot: Parameters<typeof openRecoverySlot>[1],
+): Promise<SlotContent> {
+  try {
+    return await openRecoverySlot(key, slot);
+  } catch (cause) {
+    throw cause instanceof DamagedError ? falseKeys(cause) : cause;
+  }
+}
+
+/** The code is right, or its slot could not have been found: somebody has put other keys there. */
+function falseKeys(cause: DamagedError): DamagedError {
+  return new DamagedError(`Cannot trust server: it offers false key material (${cause.message})`, {
+    hint: "the code is right; the server's operator may have the slot that was there before",
+    cause,
+  });
 }
 
 function parseOptions(args: string[]): RecoverOptions {

@@ -77,7 +77,7 @@ async function writeCode(path: string, code: string): Promise<void> {
 
 /** Shows the code and waits until its last group is typed: so it was written down, or copied. */
 function showCode(code: string): void {
-  printError("\nThe recovery code of the new vault, shown only now:\n");
+  printError("\nThe recovery code of the vault, shown only now:\n");
   printError(`    ${code}\n`);
   printError("Write it down and keep it where this machine's end is not its end too.");
   const last = code.split("-").at(-1);

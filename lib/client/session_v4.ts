@@ -14,6 +14,7 @@ import {
   decodeAppended,
   decodeBitmap,
   decodeMissing,
+  decodeSeen,
   decodeSessionGrant,
   encodeIds,
   encodeInviteUpload,
@@ -24,6 +25,7 @@ import {
   type RecordAnswer,
   RecordState,
   RequestCode,
+  type SeenDevice,
   type SessionGrant,
 } from "../protocol_v4.ts";
 import type { Welcome } from "../protocol_v4_login.ts";
@@ -156,6 +158,16 @@ export class VaultClientSession {
       purpose: "leave an invite",
       payload: [encodeInviteUpload(upload)],
       answers: { [AnswerCode.DONE]: () => {} },
+    });
+  }
+
+  /** When each device logged in last, by the server's word. */
+  seen(): Promise<SeenDevice[]> {
+    return this.#link.ask({
+      code: RequestCode.SEEN,
+      purpose: "ask when devices were seen",
+      payload: [],
+      answers: { [AnswerCode.SEEN]: decodeSeen },
     });
   }
 

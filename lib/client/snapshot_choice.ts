@@ -2,12 +2,12 @@
 import { equalBytes } from "../bytes.ts";
 import { DamagedError, UsageError } from "../errors.ts";
 import type { FlagValues } from "../flags.ts";
-import type { DeviceFacts, JournalFacts } from "../journal_facts.ts";
+import type { JournalFacts } from "../journal_facts.ts";
 import type { SnapshotRow } from "../journal_snapshots.ts";
-import { openName } from "../vault/device_name.ts";
 import type { Root } from "../vault/root.ts";
 import { deriveLabelKey, tagLabel } from "../vault/secrets.ts";
 import { readText } from "./command_flags.ts";
+import { deviceNames } from "./device_choice.ts";
 import type { Profile } from "./profile.ts";
 import type { RecordLoader } from "./record_loader.ts";
 
@@ -38,13 +38,6 @@ export interface ChosenSnapshot {
 
 export function readFilter(values: FlagValues): SnapshotFilter {
   return { device: readText(values, "device"), tag: readText(values, "tag") };
-}
-
-/** Names of the devices in the order in which they joined. */
-export async function deviceNames({ journal, keyring }: Profile): Promise<string[]> {
-  const secrets = keyring.epochs.map(({ writeSecret }) => writeSecret);
-  const devices = [...journal.facts.devices.values()];
-  return await Promise.all(devices.map((device) => nameOf(device, secrets)));
 }
 
 /** The snapshots that a filter lets through, oldest first. */
@@ -123,14 +116,4 @@ function isDevice(
 ): boolean {
   if (names[row.device] === name) return true;
   return [...journal.facts.devices.keys()][row.device] === name.toLowerCase();
-}
-
-/** A name that cannot be opened is no reason not to show the rest. */
-async function nameOf({ sealedName, id }: DeviceFacts, secrets: Uint8Array[]): Promise<string> {
-  try {
-    return await openName(sealedName, secrets);
-  } catch (error) {
-    if (!(error instanceof DamagedError)) throw error;
-    return id.toHex().slice(0, SHORT_ID_DIGITS);
-  }
 }

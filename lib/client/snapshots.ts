@@ -1,5 +1,5 @@
 /** `client snapshots`: which snapshots there are. */
-import { DamagedError, describeError, ExitCode, UsageError } from "../errors.ts";
+import { DamagedError, describeError, ExitCode, RefusedError, UsageError } from "../errors.ts";
 import { formatByteSize, parseCount, parseFlags, readFlag } from "../flags.ts";
 import type { SnapshotRow } from "../journal_snapshots.ts";
 import { Role } from "../identity.ts";
@@ -7,11 +7,11 @@ import { type Command, print, printError } from "../program.ts";
 import type { Root } from "../vault/root.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
 import { showPath, showTime } from "./entry_text.ts";
+import { deviceNames } from "./device_choice.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { entryPath } from "./reading.ts";
 import { RecordLoader } from "./record_loader.ts";
 import {
-  deviceNames,
   FILTER_FLAGS,
   FILTER_HELP,
   filterSnapshots,
@@ -30,6 +30,7 @@ One line each, oldest first: id, time, device, host, size, paths, tags. A device
 write sees what the journal says: neither host nor paths.
 
 ${FILTER_HELP}
+  --host HOST      only snapshots of this machine
   --path PATH      only snapshots of this path
   --last N         only the newest N
   --all            also those that are forgotten and can still be brought back
@@ -40,6 +41,7 @@ const FLAGS = {
   ...PROFILE_FLAG,
   ...JSON_FLAG,
   ...FILTER_FLAGS,
+  host: { type: "string" },
   path: { type: "string" },
   last: { type: "string" },
   all: { type: "boolean" },
@@ -48,6 +50,7 @@ const FLAGS = {
 interface SnapshotsOptions {
   folder: ProfileFolder;
   filter: SnapshotFilter;
+  host: string | undefined;
   path: string | undefined;
   last: number;
   all: boolean;
@@ -67,25 +70,36 @@ async function snapshots(options: SnapshotsOptions): Promise<number> {
     const names = await deviceNames(profile);
     const canRead = profile.keyring.role !== Role.WRITER;
     const loader = canRead ? await RecordLoader.create(profile, session) : undefined;
-    const { filter, json, path } = options;
+    const { filter, json, path, host } = options;
+    if (!canRead && (path !== undefined || host !== undefined)) {
+      throw new RefusedError("Cannot filter by host or path: this device may only write", {
+        hint: "--device and --tag work",
+      });
+    }
     if (!json) print(HEADINGS);
+    // With --last, those that may still be pushed out by younger ones.
+    const lines: string[] = [];
     for (const row of selectRows([...filterSnapshots(profile, { filter, names })], options)) {
       let root: Root | undefined;
       try {
         if (loader !== undefined) root = await openSnapshot(row, { profile, loader });
       } catch (error) {
-        if (!(error instanceof DamagedError)) throw error;
-        damagedCount++;
-        printError(`damaged: snapshot ${shortId(row)}: ${describeError(error)}`);
+        if (error instanceof DamagedError) damagedCount++;
+        else if (!(error instanceof RefusedError)) throw error;
+        const state = error instanceof DamagedError ? "damaged" : "not to be read here";
+        printError(`${state}: snapshot ${shortId(row)}: ${describeError(error)}`);
       }
-      if (path !== undefined && root !== undefined && !root.paths.includes(path)) continue;
+      if (root !== undefined && !isWanted(root, options)) continue;
       const device = names[row.device];
-      print(
+      lines.push(
         json
           ? JSON.stringify(snapshotFields({ row, root, device }))
           : formatRow({ row, root, device }),
       );
+      if (options.last === Infinity) print(lines.pop()!);
+      else if (lines.length > options.last) lines.shift();
     }
+    for (const line of lines) print(line);
   } finally {
     session.close();
   }
@@ -96,9 +110,17 @@ const HEADINGS = `${"id".padEnd(SHORT_ID_DIGITS)}  ${
   "time".padEnd(19)
 }  device  host  size  paths  tags`;
 
-function selectRows(rows: SnapshotRow[], { all, last }: SnapshotsOptions): SnapshotRow[] {
+function selectRows(rows: SnapshotRow[], options: SnapshotsOptions): SnapshotRow[] {
+  const { all, last, host, path } = options;
   const shown = all ? rows : rows.filter(({ holdUntilMs }) => holdUntilMs === 0);
-  return last === Infinity ? shown : shown.slice(-last);
+  const isDecided = host === undefined && path === undefined;
+  return isDecided && last !== Infinity ? shown.slice(-last) : shown;
+}
+
+/** What only the root itself tells. */
+function isWanted({ host, paths }: Root, wanted: SnapshotsOptions): boolean {
+  if (wanted.host !== undefined && host !== wanted.host) return false;
+  return wanted.path === undefined || paths.includes(wanted.path);
 }
 
 interface Described {
@@ -155,6 +177,7 @@ function parseOptions(args: string[]): SnapshotsOptions {
   return {
     folder: profileOf(values),
     filter: readFilter(values),
+    host: readText(values, "host"),
     path: path === undefined ? undefined : entryPath(path),
     last: readFlag(values, {
       flag: "last",

@@ -2,7 +2,7 @@
  * What a device that is logged in can ask for (docs/protocol_v4.md). Whether it may is decided before, in
  * `session_v4.ts`; everything here works on one vault, the member's own.
  */
-import { equalBytes } from "../bytes.ts";
+import { ByteReader, equalBytes } from "../bytes.ts";
 import type { RecordDatabase } from "../db_records.ts";
 import { decodeStatement, EventKind, type Statement } from "../journal.ts";
 import { decodeCommit } from "../journal_body.ts";
@@ -13,7 +13,8 @@ import {
   type MissingRecords,
   type SessionGrant,
 } from "../protocol_v4.ts";
-import { RecordType } from "../record.ts";
+import { type DecodedRecord, decodeRecord, RecordType } from "../record.ts";
+import { LoginKind } from "../protocol_v4_login.ts";
 import { type BackupSession, type BackupSessions, SessionError } from "./backup_sessions.ts";
 import { DepthError } from "./completeness.ts";
 import { findRole, type Login, type Permissions, permissionsOf } from "./permissions.ts";
@@ -21,6 +22,9 @@ import type { Puts } from "./puts.ts";
 import { decodeRequest, judgeStatement, RequestError } from "./request_error.ts";
 import { statementHash } from "./vault_journal.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
+
+/** With which the body of a session record begins (docs/format.md, "Records"). */
+const EPOCH_BYTES = 4;
 
 export interface MemberOptions {
   login: Login;
@@ -54,6 +58,13 @@ export class Member {
   /** As the journal is now: a device may be revoked while it is connected. */
   get permissions(): Permissions {
     return permissionsOf(findRole(this.vault.journal.state, this.login));
+  }
+
+  /** Keeps when a device was here last. */
+  async noteSeen(timeMs: number): Promise<void> {
+    const { store, vault, login } = this.#options;
+    if (login.kind !== LoginKind.DEVICE) return;
+    await store.db.noteSeen(vault.number, { device: login.id, timeMs });
   }
 
   /** OPEN. @throws {RequestError} */
@@ -116,7 +127,9 @@ export class Member {
     const { root } = decodeRequest(statement.body, decodeCommit);
     await puts.flush();
     const missing = await this.#findMissing(root);
-    return missing.ids.length > 0 ? missing : await this.append(bytes);
+    if (missing.ids.length > 0) return missing;
+    await this.#checkEpoch(root);
+    return await this.append(bytes);
   }
 
   /**
@@ -133,6 +146,30 @@ export class Member {
       );
     }
     return statement;
+  }
+
+  /**
+   * What was sealed with the keys of an epoch that is over must not become a snapshot. That the statement has seen the
+   * newest epoch is the journal's rule; that its session is of it can be seen here only.
+   *
+   * @throws {RequestError} `STALE_EVENT`
+   */
+  async #checkEpoch(root: Uint8Array): Promise<void> {
+    const { epochs } = this.vault.journal.state.facts;
+    const session = (await this.#readRecord(root))?.links[0];
+    const record = session && await this.#readRecord(session);
+    if (record?.type !== RecordType.SESSION || record.body.length < EPOCH_BYTES) return;
+    const epoch = new ByteReader(record.body.subarray(0, EPOCH_BYTES)).u32();
+    if (epoch === epochs.length) return;
+    const state = `its session has the keys of epoch ${epoch}, and ${epochs.length} is in use`;
+    throw new RequestError(ErrorCode.STALE_EVENT, `Cannot commit: ${state}`);
+  }
+
+  async #readRecord(id: Uint8Array): Promise<DecodedRecord | undefined> {
+    for await (const read of this.vault.reader.readAll([id])) {
+      if (read.state === "found") return decodeRecord(read.bytes);
+    }
+    return undefined;
   }
 
   async #findMissing(root: Uint8Array): Promise<MissingRecords> {

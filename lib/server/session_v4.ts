@@ -20,6 +20,7 @@ import { fetchBundle, foundVault, joinVault, keepInvite } from "./enrolment.ts";
 import type { Peer } from "./listener.ts";
 import { beginLogin, checkProof, type PendingLogin } from "./login_v4.ts";
 import { Member } from "./member_v4.ts";
+import type { ConnectedMember, Members } from "./members.ts";
 import { findRole, permissionFor, type Permissions } from "./permissions.ts";
 import { Puts } from "./puts.ts";
 import type { ReadRecord } from "./record_reader.ts";
@@ -38,6 +39,7 @@ export interface VaultContext {
   store: VaultStore;
   records: RecordDatabase;
   sessions: BackupSessions;
+  members: Members;
   /** Of this server's key. */
   pin: Uint8Array;
   budget: Budget;
@@ -51,7 +53,7 @@ export interface VaultContext {
 type State =
   | { name: "stranger" }
   | { name: "challenged"; pending: PendingLogin }
-  | { name: "member"; member: Member };
+  | { name: "member"; member: Member; connected: ConnectedMember };
 
 interface Request {
   code: number;
@@ -72,6 +74,7 @@ const RULES: ReadonlyMap<number, "any" | "stranger" | "challenged" | keyof Permi
   [RequestCode.EVENTS, "list"],
   [RequestCode.APPEND, "list"], // and what the kind of the statement needs
   [RequestCode.INVITE, "admin"],
+  [RequestCode.SEEN, "list"],
   [RequestCode.OPEN, "put"],
   [RequestCode.HAS, "put"],
   [RequestCode.PUT, "put"],
@@ -250,10 +253,17 @@ export class VaultSession {
     }
     const puts = this.#openPuts(vault);
     const member = new Member({ login: pending, vault, store, records, sessions, puts });
-    this.#state = { name: "member", member };
+    const connected = {
+      vaultNumber: vault.number,
+      login: pending,
+      expel: () => this.#channel.abort("the device is revoked"),
+    };
+    this.#state = { name: "member", member, connected };
+    this.#context.members.add(connected);
     const { newest } = vault.journal.state;
     const role = findRole(vault.journal.state, pending);
     if (role === undefined) throw new RequestError(ErrorCode.FORBIDDEN, "Cannot log in: revoked");
+    await member.noteSeen(clock.wall());
     this.#note("logged in", { vault: vault.id.toHex(), device: pending.id.toHex(), role });
     const welcome = login.encodeWelcome({
       vaultId: vault.id,
@@ -281,12 +291,17 @@ export class VaultSession {
         }
         this.#require(member, permission);
         const appended = await member.append(payload);
+        this.#expelRevoked(member);
         return await this.#answer(request, AnswerCode.APPENDED, v4.encodeAppended(appended));
       }
       case RequestCode.INVITE: {
         const upload = decodeRequest(payload, v4.decodeInviteUpload);
         await keepInvite(upload, { ...this.#context, vaultId: vault.id });
         return await this.#answer(request, AnswerCode.DONE);
+      }
+      case RequestCode.SEEN: {
+        const seen = await this.#context.store.db.listSeen(vault.number);
+        return await this.#answer(request, AnswerCode.SEEN, v4.encodeSeen(seen));
       }
       case RequestCode.OPEN: {
         const grant = await member.open(decodeRequest(payload, v4.decodeSessionId));
@@ -313,6 +328,11 @@ export class VaultSession {
       case RequestCode.GET:
         return await this.#sendRecords(request, vault);
     }
+  }
+
+  #expelRevoked({ vault }: Member): void {
+    if (this.#state.name !== "member") return;
+    this.#context.members.expelRevoked(vault.journal.state, this.#state.connected);
   }
 
   async #commit(request: Request, member: Member): Promise<void> {
@@ -389,7 +409,10 @@ export class VaultSession {
     const state = this.#state;
     this.#state = { name: "stranger" };
     if (state.name === "challenged") this.#context.store.leave(state.pending.vault);
-    if (state.name === "member") this.#context.store.leave(state.member.vault);
+    if (state.name === "member") {
+      this.#context.members.remove(state.connected);
+      this.#context.store.leave(state.member.vault);
+    }
   }
 
   #note(event: string, fields: LogFields = {}): void {

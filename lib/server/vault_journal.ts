@@ -13,10 +13,11 @@ import {
   encodeEvent,
   encodeStatement,
   EventKind,
+  isServersOwn,
   JournalError,
   type JournalEvent,
 } from "../journal.ts";
-import { decodeRecovery } from "../journal_body.ts";
+import { decodeRecovery, decodeRestore, Restored } from "../journal_body.ts";
 import { JournalState } from "../journal_state.ts";
 import { STORE, WIRE } from "../limits.ts";
 import type { Appended, EventsPage } from "../protocol_v4.ts";
@@ -46,9 +47,8 @@ export function statementHash(statement: Uint8Array): Uint8Array<ArrayBuffer> {
 /** The row of an event that stands at this offset. */
 export function eventRow({ event, hash, offset }: StoredEvent): EventRow {
   const decoded = decodeEvent(event);
-  // The server may say the same twice: what it drops may come again.
-  const isOwn = decoded.kind === EventKind.DROP;
-  const statement = isOwn ? hash : statementHash(encodeStatement(decoded));
+  // The server may say the same twice: what it drops, or brings back, may come again.
+  const statement = isServersOwn(decoded.kind) ? hash : statementHash(encodeStatement(decoded));
   return { number: decoded.number, hash, statement, offset, size: event.length };
 }
 
@@ -148,8 +148,8 @@ export class VaultJournal implements AsyncDisposable {
 
   /** The vault's locator once this event is in force. */
   async #checkLocator(event: JournalEvent): Promise<Uint8Array> {
-    if (event.kind !== EventKind.RECOVERY) return this.#state.facts.recovery.id;
-    const locator = recoveryId(decodeRecovery(event.body));
+    const locator = findNewLocator(event);
+    if (locator === undefined) return this.#state.facts.recovery.id;
     const other = await this.#options.db.findLocator(locator);
     if (other !== undefined && !equalBytes(other, this.#options.vault.id)) {
       throw new JournalError("impossible", "Cannot accept event: another vault has this code");
@@ -197,6 +197,14 @@ export class VaultJournal implements AsyncDisposable {
     this.#queue = done.catch(() => {});
     return done;
   }
+}
+
+/** Id of the recovery code that an event puts in the place of another. */
+function findNewLocator({ kind, body }: JournalEvent): Uint8Array | undefined {
+  if (kind === EventKind.RECOVERY) return recoveryId(decodeRecovery(body));
+  if (kind !== EventKind.RESTORE) return undefined;
+  const { what, id } = decodeRestore(body);
+  return what === Restored.RECOVERY ? id : undefined;
 }
 
 /** The state at the checkpoint, or at the beginning if there is none that fits the index. */

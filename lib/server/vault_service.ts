@@ -11,6 +11,7 @@ import { BackupSessions } from "./backup_sessions.ts";
 import { Budget } from "./budget.ts";
 import { openServerKey } from "./certificate.ts";
 import { Listener, type Service } from "./listener.ts";
+import { Members } from "./members.ts";
 import { type VaultLimits, VaultSession } from "./session_v4.ts";
 import { VaultStore } from "./vault_store.ts";
 
@@ -37,6 +38,7 @@ export async function startVaultService(
     store,
     records: new RecordDatabase(db.sql),
     sessions,
+    members: new Members(),
     pin: key.pin,
     budget: new Budget(STORE.bufferBytesMax),
     limits: { ...options.session, loginMs: SERVER_DEFAULTS.loginMs },

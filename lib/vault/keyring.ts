@@ -24,7 +24,10 @@ export interface EpochSecrets {
   readKey?: Uint8Array;
 }
 
-/** Secrets of all epochs, first to newest. */
+/** In place of the secrets of an epoch that this keyring does not have. */
+export const MISSING_EPOCH: EpochSecrets = { writeSecret: new Uint8Array(WRITE_SECRET_BYTES) };
+
+/** Secrets of all epochs, first to newest; the first and the newest are never missing. */
 export interface Keyring {
   role: Role;
   epochs: EpochSecrets[];
@@ -37,12 +40,18 @@ export interface SlotContent {
   keyring: Keyring;
 }
 
+/** Whether the keyring lacks this epoch: its owner was shut out while the epoch was in use. */
+export function isMissingEpoch({ writeSecret }: EpochSecrets): boolean {
+  return writeSecret.every((byte) => byte === 0);
+}
+
 export function encodeKeyring({ role, epochs }: Keyring): Uint8Array<ArrayBuffer> {
   const count = new ByteWriter(1 + 1 + 2).u8(KEYRING_VERSION).u8(role).u16(epochs.length).done();
   return concatBytes(
     count,
-    ...epochs.map(({ writeSecret, readKey = new Uint8Array(0) }) => {
-      if ((readKey.length > 0) !== role > Role.WRITER) {
+    ...epochs.map((secrets) => {
+      const { writeSecret, readKey = new Uint8Array(0) } = secrets;
+      if ((readKey.length > 0) !== (role > Role.WRITER && !isMissingEpoch(secrets))) {
         throw new RangeError("Read key and role differ");
       }
       return new ByteWriter(WRITE_SECRET_BYTES + 2 + readKey.length)
@@ -63,6 +72,9 @@ export function decodeKeyring(bytes: Uint8Array): Keyring {
     const epochs: EpochSecrets[] = [];
     for (let i = 0; i < count; i++) epochs.push(readSecrets(reader, role));
     reader.end();
+    if (isMissingEpoch(epochs[0]) || isMissingEpoch(epochs[count - 1])) {
+      throw damaged("its first or newest epoch is missing");
+    }
     return { role, epochs };
   } catch (cause) {
     if (cause instanceof TruncatedError) throw damaged("cut short");
@@ -84,9 +96,11 @@ export function narrowKeyring(keyring: Keyring, role: Role): Keyring {
  * @throws {DamagedError} if a secret is not that of its epoch
  */
 export async function checkKeyring(keyring: Keyring, facts: JournalFacts): Promise<void> {
-  for (const [index, { writeSecret, readKey }] of keyring.epochs.entries()) {
+  for (const [index, secrets] of keyring.epochs.entries()) {
+    const { writeSecret, readKey } = secrets;
     const epoch = facts.epochs[index];
     if (epoch === undefined) throw falseKey(`epoch ${index + 1} is not in the journal`);
+    if (isMissingEpoch(secrets)) continue;
     if (!equalBytes(deriveWriteKeys(writeSecret).secretCheck, epoch.secretCheck)) {
       throw falseKey(`another write secret in epoch ${index + 1}`);
     }
@@ -154,7 +168,8 @@ function decodeSlotContent(bytes: Uint8Array, epoch: number): SlotContent {
 function readSecrets(reader: ByteReader, role: Role): EpochSecrets {
   const writeSecret = reader.bytes(WRITE_SECRET_BYTES);
   const size = reader.u16();
-  if ((size > 0) !== role > Role.WRITER) throw damaged("read key and role differ");
+  const isWhole = !isMissingEpoch({ writeSecret });
+  if ((size > 0) !== (role > Role.WRITER && isWhole)) throw damaged("read key and role differ");
   if (size > READ_KEY_BYTES_MAX) throw damaged(`read key of ${size} bytes`);
   return size === 0 ? { writeSecret } : { writeSecret, readKey: reader.bytes(size) };
 }

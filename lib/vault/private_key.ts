@@ -6,6 +6,8 @@ import { ByteReader, ByteWriter, TruncatedError } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import { deviceId, type DeviceKeys, RSA_PUBLIC_BYTES } from "../identity.ts";
 import type { Signer } from "../journal.ts";
+import { hkdf } from "../kdf.ts";
+import { AEAD_KEY_BYTES } from "./aead.ts";
 import { generateKemSeed, importKemSeed, KEM_SEED_BYTES } from "./kem.ts";
 import { importSigner, SIGNING_SEED_BYTES } from "./signing.ts";
 import type { UnwrapKey } from "./wrap.ts";
@@ -26,6 +28,8 @@ export interface DevicePrivateKey extends UnwrapKey {
   id: Uint8Array;
   publicKey: DeviceKeys;
   sign: Signer;
+  /** Seals what the device keeps for itself beside its keys. 32 bytes. */
+  localKey: Uint8Array;
 }
 
 /** A new read key, as bytes to keep: size of the RSA key 2, RSA key (PKCS#8), ML-KEM seed 64. */
@@ -61,7 +65,8 @@ export function importDeviceKey(encoded: Uint8Array): Promise<DevicePrivateKey> 
     const { publicKey: ed25519, sign } = await importSigner(reader.bytes(SIGNING_SEED_BYTES));
     reader.end();
     const publicKey = { ...key.publicKey, ed25519 };
-    return { ...key, publicKey, id: deviceId(publicKey), sign };
+    const localKey = hkdf(encoded, { info: "holdfast/4 local", size: AEAD_KEY_BYTES });
+    return { ...key, publicKey, id: deviceId(publicKey), sign, localKey };
   });
 }
 

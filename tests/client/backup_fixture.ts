@@ -69,12 +69,24 @@ export class TestServer {
     return new TextDecoder().decode(stdout).trim();
   }
 
-  #command(args: string[]): Deno.Command {
+  /** Runs another command of the server to its end. */
+  async run(...args: string[]): Promise<Ran> {
+    const { code, stdout, stderr } = await this.#command([...args, "--data", this.dataPath], {
+      stderr: "piped",
+    }).output();
+    const decoder = new TextDecoder();
+    return { code, stdout: decoder.decode(stdout), stderr: decoder.decode(stderr) };
+  }
+
+  #command(
+    args: string[],
+    { stderr = args[0] === "serve" ? "piped" : "inherit" }: { stderr?: "piped" | "inherit" } = {},
+  ): Deno.Command {
     const permissions = ["--allow-net", "--allow-read", "--allow-write"];
     return new Deno.Command(Deno.execPath(), {
       args: ["run", "--no-prompt", "--quiet", ...permissions, SERVER, ...args],
       stdout: "piped",
-      stderr: args[0] === "serve" ? "piped" : "inherit",
+      stderr,
     });
   }
 }
@@ -177,7 +189,7 @@ async function makeLoad({ profile, session }: VaultAccess): Promise<Load> {
     const known = sessions.get(id.toHex());
     if (known !== undefined) return known;
     const record = await get(id);
-    const readKey = readKeys[sessionEpoch(record) - 1];
+    const readKey = readKeys[sessionEpoch(record) - 1]!;
     const opened = await openSession(record, { id, vaultId: profile.vaultId, readKey });
     sessions.set(id.toHex(), opened);
     return opened;

@@ -206,6 +206,8 @@ export class FakeServer {
         this.tokens.set(tokenHash.toHex(), bundle.slice());
         return await say(AnswerCode.DONE);
       }
+      case RequestCode.SEEN:
+        return await say(AnswerCode.SEEN, wire.encodeSeen([]));
       case RequestCode.OPEN:
         return await say(AnswerCode.SESSION, wire.encodeSessionGrant({ epoch: 1, expiresMs: 1e6 }));
       case RequestCode.HAS: {

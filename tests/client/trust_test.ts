@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { encodeEvent } from "../../lib/journal.ts";
 import { decodeEvent, EventKind } from "../../lib/journal.ts";
-import { encodeCommit } from "../../lib/journal_body.ts";
+import { encodeCommit, encodeSlot } from "../../lib/journal_body.ts";
+import { formatRecoveryCode } from "../../lib/vault/recovery.ts";
+import { runClient } from "./run_client.ts";
 import { signByDevice } from "../../lib/client/vault_access.ts";
 import { writeProfile } from "../../lib/client/profile.ts";
 import { FakeServer } from "./fake_server.ts";
@@ -169,6 +171,59 @@ Deno.test("a keyring that is not the journal's is found before anything is done 
     const ran = await vault.run("snapshots");
     assert.equal(ran.code, 5);
     assert.match(ran.stderr, /Cannot trust keyring: another write secret in epoch 1/);
+  });
+});
+
+Deno.test("a read key, a slot or a device that the server has swapped is named at the first command", async () => {
+  await withVault(async (vault) => {
+    const { server } = vault;
+    const rotated = await vault.run("keys", "rotate");
+    assert.equal(rotated.code, 0, rotated.stderr);
+    const honest = server.events;
+    const kinds = honest.map((event) => decodeEvent(event).kind);
+    assert.deepEqual(kinds, [1, EventKind.SLOT, EventKind.KEYS, EventKind.SLOT, EventKind.SLOT]);
+    // Another byte within the body, and the chain made anew: no signature fits, and no id.
+    const flipBody = (statement: Uint8Array) =>
+      statement.map((byte, i) => i === statement.length - 80 ? byte ^ 1 : byte);
+    for (const number of [1, 3, 4]) {
+      Deno.removeSync(join(vault.profilePath, "journal.state"), { recursive: false });
+      server.lies.events = () => rechain(honest, new Map([[number, flipBody]]));
+      for (const command of ["devices", "snapshots", "journal"]) {
+        const ran = await vault.run(command);
+        assert.equal(ran.code, 5, ran.stderr);
+        assert.match(ran.stderr, number === 1 ? /event 1|another vault/ : eventFault(number));
+        assert.equal(ran.stdout, "");
+      }
+      server.lies.events = (events) => events;
+      assert.equal((await vault.run("devices")).code, 0);
+    }
+  });
+});
+
+function eventFault(number: number): RegExp {
+  return new RegExp(`event ${number}: its signature is wrong`);
+}
+
+Deno.test("recover tells false key material from a wrong code", async () => {
+  await withVault(async (vault) => {
+    const { server, profile } = vault;
+    const code = join(vault.folder, "code");
+    Deno.writeTextFileSync(code, formatRecoveryCode(new Uint8Array(32)));
+    // An owner that means harm, or whose device is stolen, leaves nonsense for the code.
+    const { recovery } = server.journal.facts;
+    const sealed = crypto.getRandomValues(new Uint8Array(2000));
+    const body = encodeSlot({ recipient: recovery.id, epoch: 1, sealed });
+    const { journal } = server;
+    server.append(await signByDevice({ ...profile, journal }, { kind: EventKind.SLOT, body }));
+    const { hostname, port } = server.place.addresses[0];
+    const args = ["recover", `${hostname}:${port}`, "--profile", join(vault.folder, "new")];
+    const ran = await runClient([...args, "--code-file", code], { cwd: vault.folder });
+    assert.equal(ran.code, 5);
+    assert.match(ran.stderr, /Cannot trust server: it offers false key material/);
+    Deno.writeTextFileSync(code, formatRecoveryCode(new Uint8Array(32).fill(1)));
+    const other = await runClient([...args, "--code-file", code], { cwd: vault.folder });
+    assert.equal(other.code, 4);
+    assert.match(other.stderr, /no vault at this server has this recovery code/);
   });
 });
 

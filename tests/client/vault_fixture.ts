@@ -9,7 +9,8 @@ import {
   leaveRecoverySlot,
   prepareFounding,
 } from "../../lib/client/enrolment.ts";
-import { type Profile, writeDeviceKey, writeProfile } from "../../lib/client/profile.ts";
+import { type Profile, writeProfile } from "../../lib/client/profile.ts";
+import { writeDeviceKey } from "../../lib/client/profile_secrets.ts";
 import { ProfileFolder } from "../../lib/client/profile_folder.ts";
 import { signByDevice } from "../../lib/client/vault_access.ts";
 import { ContentsBuilder } from "../../lib/vault/contents_builder.ts";

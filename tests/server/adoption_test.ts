@@ -106,7 +106,7 @@ Deno.test("a start adopts events, and vaults, that the index does not know", asy
     const { member, root } = await backUp(server);
     await server.restart(() => {
       const db = server.reopen();
-      for (const table of ["records", "packs", "sessions", "events", "vaults"]) {
+      for (const table of ["records", "packs", "sessions", "events", "logins", "vaults"]) {
         db.sql.run(`DELETE FROM ${table}`);
       }
       db.close();

@@ -68,7 +68,7 @@ Deno.test("login knows neither unknown devices nor devices of other vaults", asy
   });
 });
 
-Deno.test("a revoked device loses its permissions at once, and cannot log in", async () => {
+Deno.test("a revoked device is out at once, also on an open connection, and cannot log in", async () => {
   await withServer(async (server) => {
     const owner = await server.found(deviceA);
     await owner.addDevice(deviceB, 1);
@@ -77,11 +77,12 @@ Deno.test("a revoked device loses its permissions at once, and cannot log in", a
     const writer = new TestMember(client, deviceB, owner.vault, owner.seen);
     await writer.open();
     await writer.put(makeRecord(RecordType.DATA));
+    const startedAt = performance.now();
     await owner.append(EventKind.REVOKE, encodeRevoke(deviceB.id));
-    const { id, bytes } = makeRecord(RecordType.DATA);
-    const put = v4.encodePut({ id, record: bytes });
-    assert.equal(await writer.refused(RequestCode.PUT, put), "FORBIDDEN");
-    assert.equal(await writer.refused(RequestCode.EVENTS, v4.encodeEventsAfter(0)), "FORBIDDEN");
+    // Its connection ends by itself, whether it asks for something or not.
+    assert.ok(await client.isClosed());
+    assert.ok(performance.now() - startedAt < 1000);
+    await assert.rejects(writer.ask(RequestCode.EVENTS, v4.encodeEventsAfter(0)));
     const hello = { kind: login.LoginKind.DEVICE, id: deviceB.id, vaultId: owner.vault.id };
     const again = await server.connect();
     const answer = await again.request(RequestCode.HELLO, login.encodeHello(hello));
@@ -109,6 +110,7 @@ Deno.test("roles: a writer may put and list, and nothing else", async () => {
     const revoke = await writer.statement(EventKind.REVOKE, encodeRevoke(deviceA.id));
     assert.equal(await writer.refused(RequestCode.APPEND, revoke), "FORBIDDEN");
     await writer.append(EventKind.REVOKE, encodeRevoke(deviceB.id)); // itself it may
+    assert.equal(await writer.refused(RequestCode.EVENTS, v4.encodeEventsAfter(0)), "FORBIDDEN");
   });
 });
 
