@@ -12,6 +12,7 @@ const ZEROS = Buffer.alloc(sparseBlockBytes);
 /** Nobody else may look at a file before it has its own mode. */
 const TEMPORARY_MODE = 0o600;
 const PERMISSION_BITS = 0o777;
+const FULL_CODES = ["ENOSPC", "EDQUOT", "EROFS"];
 
 /** Makes the file with its size, all zeros. Never opens what somebody else has put there. */
 export function createFile({ temporary, size }: Pick<JobFile, "temporary" | "size">): void {
@@ -81,6 +82,11 @@ export function verifyPiece(
     if (!isRight) throw new DamagedError("Cannot verify file: the disk gives back other bytes");
     done += count;
   }
+}
+
+/** Whether an error will meet every other file too: it is senseless to go on. */
+export function isDiskFull(error: unknown): boolean {
+  return error instanceof Error && "code" in error && FULL_CODES.includes(String(error.code));
 }
 
 /** Removes what was begun; that it is not there is as good. */

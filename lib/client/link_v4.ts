@@ -21,6 +21,11 @@ export interface LinkOptions {
   prepare: (wire: Wire) => Promise<void>;
 }
 
+interface Dialled {
+  wire: Wire;
+  loggedIn: LoggedIn;
+}
+
 export class Link {
   readonly #options: LinkOptions;
   #wire: Wire | undefined;
@@ -35,10 +40,17 @@ export class Link {
     this.#options = options;
   }
 
-  /** Connects and logs in. That it fails is told at once: nothing is under way yet. */
-  static async open(options: LinkOptions): Promise<{ link: Link } & LoggedIn> {
+  /**
+   * Connects and logs in.
+   *
+   * @param isFirst of the run: that it fails is told at once, as nothing is under way yet
+   */
+  static async open(
+    options: LinkOptions,
+    { isFirst }: { isFirst: boolean },
+  ): Promise<{ link: Link } & LoggedIn> {
     const link = new Link(options);
-    const { wire, loggedIn } = await link.#dial();
+    const { wire, loggedIn } = await link.#dialPatiently(isFirst ? [] : VAULT_CLIENT.reconnectMs);
     link.#use(wire);
     return { link, ...loggedIn };
   }
@@ -70,7 +82,20 @@ export class Link {
     this.#fail(new UnreachableError("Connection closed"));
   }
 
-  async #dial(): Promise<{ wire: Wire; loggedIn: LoggedIn }> {
+  /** Dials once, and again after each pause as long as the server cannot be reached. */
+  async #dialPatiently(pausesMs: readonly number[]): Promise<Dialled> {
+    for (const pauseMs of pausesMs) {
+      try {
+        return await this.#dial();
+      } catch (error) {
+        if (!(error instanceof UnreachableError)) throw error;
+      }
+      await sleep(pauseMs);
+    }
+    return await this.#dial();
+  }
+
+  async #dial(): Promise<Dialled> {
     const wire = await this.#options.connect();
     try {
       const loggedIn = await this.#options.logIn(wire);

@@ -1,5 +1,5 @@
 /**
- * A profile: all that a device of a vault keeps (docs/architecture.md, "Profile"). `profile.json` is written last, so
+ * A profile: all that a device of a vault keeps (docs/profile.md). `profile.json` is written last, so
  * that a profile is there whole or not at all.
  *
  *     profile.json   vault, device's name, server's addresses and pin

@@ -1,5 +1,5 @@
 /**
- * The folder of a profile (docs/architecture.md, "Profile"): where it is, whether it may be written, and its files,
+ * The folder of a profile (docs/profile.md): where it is, whether it may be written, and its files,
  * each of which is replaced in one step and durable before the call returns.
  */
 import { join, resolve } from "node:path";

@@ -9,6 +9,7 @@ import type { Root } from "../vault/root.ts";
 import { findEntry, type Load } from "../vault/tree_reader.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
 import { showPath, showTime } from "./entry_text.ts";
+import { Interruption } from "./interrupt.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { entryPath, type Reading, withReading } from "./reading.ts";
 import { RestoreLanes } from "./restore_lanes.ts";
@@ -87,14 +88,17 @@ async function restore(options: RestoreOptions): Promise<number> {
     const target = RestoreTarget.open(to, { overwrite, isDry });
     const report = new RestoreReport(options, root);
     const restorer = makeRestorer(reading, { target, load, root, options, observer: report });
-    const stopListening = abortOnInterrupt(restorer, report);
+    using interruption = new Interruption(
+      "Cannot go on: interrupted; what is there is complete, the rest is missing",
+    );
     try {
-      await restorer.restore(root, options.paths);
+      const restoring = restorer.restore(root, options.paths);
+      await Promise.race([restoring, interruption.interrupted]);
     } catch (error) {
+      report.clear();
       await restorer.abort();
       throw error;
     } finally {
-      stopListening();
       report.clear();
     }
     return report.finish(target.path);
@@ -132,19 +136,6 @@ async function checkPaths(
       });
     }
   }
-}
-
-/** What is done on the way is complete or taken away. */
-function abortOnInterrupt(restorer: Restorer, report: RestoreReport): () => void {
-  const handler = () => {
-    report.clear();
-    restorer.abort().finally(() => {
-      printError("interrupted: what is there is complete, the rest is missing");
-      Deno.exit(ExitCode.INTERRUPTED);
-    });
-  };
-  Deno.addSignalListener("SIGINT", handler);
-  return () => Deno.removeSignalListener("SIGINT", handler);
 }
 
 /** Counts and tells. */

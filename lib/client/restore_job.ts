@@ -1,4 +1,4 @@
-/** What a restore hands to its workers (docs/architecture.md, "Restore"): plain data, a message each. */
+/** What a restore hands to its workers (docs/restore.md): plain data, a message each. */
 
 /** A record, and what opens it. */
 export interface JobRecord {

@@ -9,6 +9,7 @@ import type { JobResult, RestoreJob } from "./restore_job.ts";
 import { RestoreWriter } from "./restore_writer.ts";
 import type { FromWorker, ToWorker } from "./restore_worker.ts";
 import type { SessionOptions, VaultClientSession } from "./session_v4.ts";
+import { decodeWorkerError } from "./worker_error.ts";
 
 /** Does several jobs at a time. */
 interface Lane {
@@ -32,6 +33,7 @@ export interface LanesOptions {
 export class RestoreLanes {
   readonly #options: LanesOptions;
   readonly #lanes: BusyLane[] = [];
+  readonly #failed: RestoreJob[] = [];
   readonly #running = new Map<RestoreJob, Promise<void>>();
   #failure: { error: unknown } | undefined;
   #isStopped = false;
@@ -40,9 +42,9 @@ export class RestoreLanes {
     this.#options = options;
   }
 
-  /** Jobs that are being done: their temporary files may be there. */
-  get running(): Iterable<RestoreJob> {
-    return this.#running.keys();
+  /** Jobs that were begun and are not done: their temporary files may be there. */
+  get unfinished(): RestoreJob[] {
+    return [...this.#running.keys(), ...this.#failed];
   }
 
   /** Hands a job over as soon as somebody has room. @throws whatever has ended another job */
@@ -74,7 +76,10 @@ export class RestoreLanes {
       (result) => {
         if (!this.#isStopped) this.#options.onResult(job, result);
       },
-      (error) => void (this.#failure ??= { error }),
+      (error) => {
+        this.#failure ??= { error };
+        this.#failed.push(job);
+      },
     ).finally(() => {
       busy.jobs--;
       this.#running.delete(job);
@@ -110,31 +115,18 @@ export class RestoreLanes {
   }
 }
 
-/** What ended a worker's work, as it was told. */
-class WorkerError extends HoldfastError {
-  override name = "WorkerError";
-  override readonly exitCode: number;
-
-  constructor(
-    { message, exitCode, hint }: { message: string; exitCode: number; hint?: string | undefined },
-  ) {
-    super(message, hint === undefined ? {} : { hint });
-    this.exitCode = exitCode;
-  }
-}
-
 class WorkerLane implements Lane {
   readonly #worker: Worker;
   readonly #jobs = new Map<number, PromiseWithResolvers<JobResult>>();
   readonly #stopped = Promise.withResolvers<void>();
-  #failure: WorkerError | undefined;
+  #failure: Error | undefined;
 
   constructor(options: SessionOptions) {
     this.#worker = new Worker(new URL("./restore_worker.ts", import.meta.url), { type: "module" });
     this.#worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#take(data);
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#fail(new WorkerError({ message: `Cannot restore: ${event.message}`, exitCode: 1 }));
+      this.#fail(new HoldfastError(`Cannot restore: ${event.message}`));
     };
     this.#send({ type: "start", options });
   }
@@ -162,10 +154,10 @@ class WorkerLane implements Lane {
       this.#jobs.get(message.result.number)?.resolve(message.result);
       this.#jobs.delete(message.result.number);
     } else if (message.type === "stopped") this.#stopped.resolve();
-    else this.#fail(new WorkerError(message));
+    else this.#fail(decodeWorkerError(message.error));
   }
 
-  #fail(error: WorkerError): void {
+  #fail(error: Error): void {
     this.#failure = error;
     for (const { reject } of this.#jobs.values()) reject(error);
     this.#jobs.clear();

@@ -1,7 +1,8 @@
 /** A worker of a restore: has a connection of its own, and does jobs until it is told to stop. */
-import { describeError, HoldfastError } from "../errors.ts";
+import type { WorkerFault } from "./backup_job.ts";
 import type { JobResult, RestoreJob } from "./restore_job.ts";
 import { RestoreWriter } from "./restore_writer.ts";
+import { encodeWorkerError } from "./worker_error.ts";
 import { type SessionOptions, VaultClientSession } from "./session_v4.ts";
 
 export type ToWorker =
@@ -11,7 +12,7 @@ export type ToWorker =
 
 export type FromWorker =
   | { type: "result"; result: JobResult }
-  | { type: "failed"; message: string; exitCode: number; hint: string | undefined }
+  | { type: "failed"; error: WorkerFault }
   | { type: "stopped" };
 
 /** The worker's side of its port. */
@@ -25,10 +26,7 @@ let writer: Promise<RestoreWriter> | undefined;
 
 scope.onmessage = ({ data }) => {
   handle(data).catch((error) => {
-    const { exitCode, hint } = error instanceof HoldfastError
-      ? error
-      : { exitCode: 1, hint: undefined };
-    scope.postMessage({ type: "failed", message: describeError(error), exitCode, hint });
+    scope.postMessage({ type: "failed", error: encodeWorkerError(error) });
   });
 };
 
@@ -46,5 +44,5 @@ async function handle(message: ToWorker): Promise<void> {
 }
 
 async function connect(options: SessionOptions): Promise<RestoreWriter> {
-  return new RestoreWriter(await VaultClientSession.connect(options));
+  return new RestoreWriter(await VaultClientSession.connect({ ...options, isFurther: true }));
 }

@@ -3,7 +3,8 @@
  * as they come, and writes the parts of files that each holds. So a record is in memory only until it is written, and
  * a job's memory does not depend on how its files lie in the records.
  */
-import { DamagedError, describeError } from "../errors.ts";
+import { releaseBytes } from "../bytes.ts";
+import { DamagedError, describeError, HoldfastError } from "../errors.ts";
 import { RESTORE } from "../limits.ts";
 import { type RecordAnswer, RecordState } from "../protocol_v4.ts";
 import { openRecord } from "../vault/seal.ts";
@@ -11,6 +12,7 @@ import { ByteWindow } from "./byte_window.ts";
 import {
   createFile,
   discardFile,
+  isDiskFull,
   placeFile,
   verifyPiece,
   writePiece,
@@ -19,6 +21,9 @@ import {
 import { recordError } from "./record_loader.ts";
 import type { JobFailure, JobFile, JobPiece, JobResult, RestoreJob } from "./restore_job.ts";
 import type { VaultClientSession } from "./session_v4.ts";
+
+const DISK_FULL_HINT = "what is there is complete; with more room, restore again: files that " +
+  "are there are not written again";
 
 /** A place where a record is needed. */
 interface Use {
@@ -63,11 +68,11 @@ export class RestoreWriter {
     try {
       await this.#session.get(ids, async (answer) => {
         await this.#opening.enter(answer.record.length);
-        opens.push(
-          this.#takeRecord(job, running, answer).finally(() => {
-            this.#opening.leave(answer.record.length);
-          }),
-        );
+        const open = this.#takeRecord(job, running, answer).finally(() => {
+          this.#opening.leave(answer.record.length);
+        });
+        open.catch(() => {}); // looked at below; until then nobody does
+        opens.push(open);
       });
     } finally {
       await Promise.allSettled(opens);
@@ -88,6 +93,8 @@ export class RestoreWriter {
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
       running.lose(index, error);
+    } finally {
+      releaseBytes(record); // otherwise records pile up until the collector comes round
     }
   }
 }
@@ -176,6 +183,9 @@ class RunningJob {
     try {
       act();
     } catch (error) {
+      if (isDiskFull(error)) {
+        throw new HoldfastError(`Cannot go on: ${describeError(error)}`, { hint: DISK_FULL_HINT });
+      }
       const kind = error instanceof DamagedError ? "damaged" : "failed";
       this.#fail(index, { kind, message: describeError(error) });
     }

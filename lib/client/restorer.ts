@@ -1,5 +1,5 @@
 /**
- * Restores entries of a snapshot, in their order (docs/architecture.md, "Restore"):
+ * Restores entries of a snapshot, in their order (docs/restore.md):
  *
  *     walk (main thread)   opens segments; makes folders and links; decides about files; collects them into jobs
  *     jobs (workers)       get records, open them, write files; each worker has its own connection, two jobs at a time
@@ -14,7 +14,9 @@ import { comparePaths, isWithin } from "../vault/path_order.ts";
 import type { Root } from "../vault/root.ts";
 import type { Reference } from "../vault/session.ts";
 import { findEntry, type Load, readExtents } from "../vault/tree_reader.ts";
-import { createFile, discardFile, placeFile } from "./file_writer.ts";
+import { AfterJobs } from "./after_jobs.ts";
+import { createFile, discardFile, isDiskFull, placeFile } from "./file_writer.ts";
+import { HardLinks } from "./hard_links.ts";
 import { JobBuilder } from "./job_builder.ts";
 import type { JobFile, JobResult, RestoreJob } from "./restore_job.ts";
 import type { RestoreLanes } from "./restore_lanes.ts";
@@ -69,13 +71,9 @@ export class Restorer {
   readonly #builder: JobBuilder;
   readonly #lanes: RestoreLanes | undefined;
   readonly #folders: OpenFolder[] = [];
-  /** What is done when all jobs up to a number are done; in order. */
-  readonly #later: { afterJob: number; act: () => void }[] = [];
-  readonly #doneJobs = new Set<number>();
-  #doneUpTo = 0;
+  readonly #afterJobs = new AfterJobs();
   readonly #shared = new Map<string, SharedFile>();
-  /** Where the first name of a file with several was restored to. */
-  readonly #hardLinks = new Map<string, string>();
+  readonly #hardLinks = new HardLinks();
   #entriesSinceJob = 0;
   /** Of what comes behind an entry that is no folder, nothing can be in it. */
   #lastNonFolder: string | undefined;
@@ -102,15 +100,14 @@ export class Restorer {
     this.#leaveFolders("");
     await this.#submit();
     await this.#lanes?.finish();
-    this.#runLater();
   }
 
   /** Leaves off, and takes away what is not complete. */
   async abort(): Promise<void> {
     if (this.#lanes === undefined) return;
-    const running = [...this.#lanes.running];
+    const { unfinished } = this.#lanes; // being stopped, they fail
     await this.#lanes.stop();
-    for (const { files } of [...running, ...this.#lanes.running]) {
+    for (const { files } of [...unfinished, ...this.#lanes.unfinished]) {
       for (const { temporary, isPart } of files) if (!isPart) discardFile(temporary);
     }
     for (const { file } of this.#shared.values()) discardFile(file.temporary);
@@ -270,11 +267,8 @@ export class Restorer {
   async #restoreFile(entry: Entry): Promise<void> {
     const target = this.#target.place(entry.path);
     const decision = this.#decide(entry, target);
-    const linkKey = hardLinkKey(entry);
-    const first = linkKey === undefined ? undefined : this.#hardLinks.get(linkKey);
-    if (linkKey !== undefined && first === undefined && decision !== "keep") {
-      this.#rememberLink(linkKey, target);
-    }
+    const first = this.#hardLinks.find(entry);
+    if (decision !== "keep") this.#hardLinks.add(entry, target);
     this.#options.observer.done(entry, decision);
     if (decision !== "write" || this.#lanes === undefined) return;
     if (first !== undefined) return this.#linkLater(entry, { first, target });
@@ -342,13 +336,6 @@ export class Restorer {
     return this.#target.decide(entry, target);
   }
 
-  #rememberLink(key: string, target: string): void {
-    this.#hardLinks.set(key, target);
-    if (this.#hardLinks.size > RESTORE.hardLinksMax) {
-      this.#hardLinks.delete(this.#hardLinks.keys().next().value!);
-    }
-  }
-
   async #unmaskAll(extents: Extent[]): Promise<Uint8Array[]> {
     const keys: Uint8Array[] = [];
     for (const { reference } of extents) {
@@ -362,7 +349,6 @@ export class Restorer {
     if (this.#lanes !== undefined && !this.#builder.isEmpty) {
       await this.#lanes.submit(this.#builder.take());
     }
-    this.#runLater();
   }
 
   #takeResult({ number, files }: RestoreJob, { failures, bytes }: JobResult): void {
@@ -374,26 +360,13 @@ export class Restorer {
       this.#options.observer.failed(path, { kind, message });
     }
     this.#options.observer.progress(bytes);
-    this.#doneJobs.add(number);
-    while (this.#doneJobs.delete(this.#doneUpTo + 1)) this.#doneUpTo++;
-    this.#runLater();
+    this.#afterJobs.jobDone(number);
   }
 
   /** Does something when the job that is being collected, and all before it, are done. */
   #doLater(act: () => void): void {
     const { number, isEmpty } = this.#builder;
-    this.#later.push({ afterJob: isEmpty ? number - 1 : number, act });
-    this.#runLater();
-  }
-
-  #runLater(): void {
-    let count = 0;
-    for (const { afterJob, act } of this.#later) {
-      if (afterJob > this.#doneUpTo) break;
-      act();
-      count++;
-    }
-    this.#later.splice(0, count);
+    this.#afterJobs.add(isEmpty ? number - 1 : number, act);
   }
 
   #fail(path: string, error: unknown): void {
@@ -428,20 +401,9 @@ async function* groupExtents(extents: AsyncIterable<Extent>): AsyncGenerator<Ext
   if (group.length > 0) yield group;
 }
 
-/**
- * What tells that two entries are names of one file. Inode numbers of different disks may be equal, so times and
- * contents have to be the same too.
- */
-function hardLinkKey(
-  { nlink, inode, size, mtimeMs, ctimeMs, extents, lists }: Entry,
-): string | undefined {
-  if (nlink < 2) return undefined;
-  const first = (extents?.[0] ?? lists?.[0])?.reference?.id.toHex() ?? "";
-  return `${inode} ${size} ${mtimeMs} ${ctimeMs} ${first}`;
-}
-
 /** Whether an error is about one entry, and the others can go on. */
 function isOfOneEntry(error: unknown): error is Error {
+  if (isDiskFull(error)) return false;
   if (error instanceof HoldfastError) {
     return error instanceof DamagedError || error instanceof RefusedError ||
       error.name === "ConflictError";

@@ -51,6 +51,8 @@ export interface SessionOptions {
   login: DeviceLogin;
   /** Number of the newest event that is known: those after it come along with the login. */
   eventsAfter?: number;
+  /** A further connection of a run that is under way: waits for a server that cannot be reached, as after a loss. */
+  isFurther?: boolean;
 }
 
 /** What a commit gave: a place in the journal, or what the server lacks. */
@@ -80,11 +82,12 @@ export class VaultClientSession {
 
   /** Connects and logs in as a device. */
   static connect(options: SessionOptions): Promise<VaultClientSession> {
-    const { server, login, eventsAfter = 0 } = options;
+    const { server, login, eventsAfter = 0, isFurther = false } = options;
     const { pin } = server;
     return VaultClientSession.#open({
       server,
       eventsAfter,
+      isFirst: !isFurther,
       logIn: (wire) => logInDevice(wire, { pin, login, eventsAfter }),
     });
   }
@@ -97,14 +100,16 @@ export class VaultClientSession {
     return VaultClientSession.#open({
       server,
       eventsAfter: 0,
+      isFirst: true,
       logIn: (wire) => logInRecovery(wire, { pin, login }),
     });
   }
 
   static async #open(
-    { server, eventsAfter, logIn }: {
+    { server, eventsAfter, isFirst, logIn }: {
       server: ServerPlace;
       eventsAfter: number;
+      isFirst: boolean;
       logIn: Parameters<typeof Link.open>[0]["logIn"];
     },
   ): Promise<VaultClientSession> {
@@ -113,7 +118,7 @@ export class VaultClientSession {
       connect: () => connectWire(server),
       logIn,
       prepare: (wire) => reopenSession(wire, state.sessionId),
-    });
+    }, { isFirst });
     return new VaultClientSession({
       link,
       state,

@@ -54,6 +54,8 @@ interface Conversation {
 
 export class FakeServer {
   lies: Lies = { ...HONEST };
+  /** What WELCOME says of silence. */
+  idleMs = 60_000;
   /** How often each request came. */
   readonly counts = new Map<number, number>();
   readonly records = new Map<string, Uint8Array>();
@@ -288,7 +290,7 @@ export class FakeServer {
       headNumber: events.length,
       headHash: createHash("sha256").update(events.at(-1)!).digest(),
       timeMs: Date.now(),
-      limits: { windowBytes: 48 << 20, idleMs: 60_000 },
+      limits: { windowBytes: 48 << 20, idleMs: this.idleMs },
     });
   }
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Entry } from "../../lib/vault/entry.ts";
+import { ErrorCode } from "../../lib/protocol_v4.ts";
 import { RecordType } from "../../lib/record.ts";
 import { pseudoRandom } from "../vault/fixture.ts";
 import { runClient, startClient } from "./run_client.ts";
@@ -398,6 +399,28 @@ Deno.test("restore that is interrupted leaves no half files", async () => {
       assert.equal(Deno.lstatSync(join(to, "data", name)).size, 500_000, name);
     }
     assert.throws(() => Deno.lstatSync(join(to, "data", "7")), Deno.errors.NotFound);
+  });
+});
+
+Deno.test("restore that cannot go on takes away what is not complete", async () => {
+  await withVault(async (vault) => {
+    const entries: TestEntry[] = [dir("/data")];
+    for (let i = 0; i < 200; i++) {
+      entries.push(file(`/data/${i}`, pseudoRandom(60_000, i), { pieceBytes: 20_000 }));
+    }
+    await vault.snapshot(entries);
+    let count = 0;
+    vault.server.lies.record = (_, record) => {
+      if (++count === 300) vault.server.lies.error = () => ErrorCode.FORBIDDEN; // the device is revoked
+      if (count === 320) vault.server.cut();
+      return record;
+    };
+    const to = join(vault.folder, "out");
+    const ran = await vault.run("restore", "latest", "--to", to);
+    assert.equal(ran.code, 4, ran.stderr);
+    const names = listTree(join(to, "data"));
+    assert.ok(names.length > 20 && names.length < 200, `${names.length} files`);
+    for (const name of names) assert.match(name, /^\d+$/);
   });
 });
 

@@ -16,13 +16,14 @@ const PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write"];
  */
 export async function runClient(
   args: string[],
-  { cwd, permissions = PERMISSIONS, stdin }: {
+  { cwd, permissions = PERMISSIONS, stdin, env = {} }: {
     cwd: string;
     permissions?: string[];
     stdin?: string;
+    env?: Record<string, string>;
   },
 ): Promise<Ran> {
-  const child = startClient(args, { cwd, permissions });
+  const child = startClient(args, { cwd, permissions, env });
   const writer = child.stdin.getWriter();
   if (stdin !== undefined) await writer.write(new TextEncoder().encode(stdin));
   await writer.close();
@@ -34,7 +35,11 @@ export async function runClient(
 /** Starts it. `HOLDFAST_CLIENT` names an executable to run instead. */
 export function startClient(
   args: string[],
-  { cwd, permissions = PERMISSIONS }: { cwd: string; permissions?: string[] },
+  { cwd, permissions = PERMISSIONS, env = {} }: {
+    cwd: string;
+    permissions?: string[];
+    env?: Record<string, string>;
+  },
 ): Deno.ChildProcess {
   const executable = Deno.env.get("HOLDFAST_CLIENT");
   const command = executable ?? Deno.execPath();
@@ -42,6 +47,7 @@ export function startClient(
   return new Deno.Command(command, {
     args: executable === undefined ? [...run, ...args] : args,
     cwd,
+    env,
     stdin: "piped",
     stdout: "piped",
     stderr: "piped",

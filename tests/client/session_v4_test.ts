@@ -121,6 +121,17 @@ Deno.test("connect() tells at once that nobody is there, or that it is somebody 
   });
 });
 
+Deno.test("a session that waits keeps its connection with PING", async () => {
+  await withVault(async (vault) => {
+    vault.server.idleMs = 600;
+    await withSession(vault, async (session) => {
+      await new Promise((resolve) => setTimeout(resolve, 1300));
+      assert.ok((vault.server.counts.get(RequestCode.PING) ?? 0) >= 1);
+      assert.deepEqual(await session.has([new Uint8Array(32)]), [false]);
+    });
+  });
+});
+
 function makeRecord(size: number, seed: number): { id: Uint8Array; record: Uint8Array } {
   const header = encodeRecordHeader({ type: RecordType.DATA, links: [] });
   const record = concatBytes(header, pseudoRandom(size, seed));
