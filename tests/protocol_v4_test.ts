@@ -61,6 +61,15 @@ const MESSAGES = [
     encode: v4.encodeAppended,
     decode: v4.decodeAppended,
   }),
+  message("SEEN", {
+    value: [
+      { device: hash(4).subarray(0, 16), timeMs: 1 },
+      { device: hash(5).subarray(0, 16), timeMs: 2 ** 50 },
+    ],
+    encode: v4.encodeSeen,
+    decode: v4.decodeSeen,
+    shorter: [0, 24],
+  }),
   message("SESSION request", {
     value: hash(3).subarray(0, 16),
     encode: v4.encodeSessionId,

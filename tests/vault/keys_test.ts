@@ -21,6 +21,7 @@ import {
   checkKeyring,
   decodeKeyring,
   encodeKeyring,
+  MISSING_EPOCH,
   narrowKeyring,
   openRecoverySlot,
   openSlot,
@@ -219,6 +220,12 @@ Deno.test("slots open for their recipient only, and hold what they were given", 
 
 Deno.test("keyrings: round trip, every truncation, and writers get no read key", () => {
   const keyring = { role: Role.OWNER, epochs: [{ writeSecret: idOf(1), readKey: readBytes }] };
+  const holed = { ...keyring, epochs: [keyring.epochs[0], MISSING_EPOCH, keyring.epochs[0]] };
+  assert.deepEqual(decodeKeyring(encodeKeyring(holed)), holed);
+  for (const at of [0, 2]) {
+    const epochs = holed.epochs.with(at, MISSING_EPOCH);
+    assert.throws(() => decodeKeyring(encodeKeyring({ ...holed, epochs })), /epoch is missing/);
+  }
   const bytes = encodeKeyring(keyring);
   assert.deepEqual(decodeKeyring(bytes), keyring);
   for (let size = 0; size < bytes.length; size += 7) {

@@ -9,8 +9,10 @@ import {
   encodeDevice,
   encodeFound,
   encodePolicy,
+  encodeRestore,
   encodeRevoke,
   encodeRoots,
+  Restored,
 } from "../../lib/journal_body.ts";
 import {
   encodeEvent,
@@ -281,9 +283,13 @@ async function makeJournal(keys: VectorKeys): Promise<unknown> {
     const statement = { kind, signer: signer.id, seen: state.newest, body };
     place(await signStatement(statement, { vaultId, sign: signer.sign }), TIME_MS + index);
   }
-  const drop = { kind: EventKind.DROP, signer: new Uint8Array(16), seen: JOURNAL_START };
-  const fields = { body: encodeRoots([root]), signature: new Uint8Array(64) };
-  place(encodeStatement({ ...drop, ...fields }), TIME_MS + 31 * 864e5);
+  const unsigned = {
+    ...{ signer: new Uint8Array(16), seen: JOURNAL_START, signature: new Uint8Array(64) },
+  };
+  const restore = encodeRestore({ what: Restored.DEVICE, id: writer.id, number: 0 });
+  place(encodeStatement({ ...unsigned, kind: EventKind.RESTORE, body: restore }), TIME_MS + 864e5);
+  const drop = encodeRoots([root]);
+  place(encodeStatement({ ...unsigned, kind: EventKind.DROP, body: drop }), TIME_MS + 31 * 864e5);
   return { vaultId: hex(vaultId), newest: hex(state.newest.hash), events };
 }
 
