@@ -1,5 +1,6 @@
 /** The server: keeps backups for many clients. `server --help` tells the rest. */
 import { runProgram } from "./lib/program.ts";
+import { GC_COMMAND } from "./lib/server/gc.ts";
 import { INVITE_COMMAND } from "./lib/server/invite.ts";
 import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
@@ -17,7 +18,12 @@ const exitCode = await runProgram({
   name: "server",
   intro: INTRO,
   outro: OUTRO,
-  commands: { serve: SERVE_COMMAND, invite: INVITE_COMMAND, rebuild: REBUILD_COMMAND },
+  commands: {
+    serve: SERVE_COMMAND,
+    invite: INVITE_COMMAND,
+    rebuild: REBUILD_COMMAND,
+    gc: GC_COMMAND,
+  },
   defaultCommand: () => "serve",
 }, Deno.args);
 Deno.exit(exitCode);

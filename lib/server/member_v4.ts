@@ -85,7 +85,7 @@ export class Member {
   }
 
   /** @throws {RequestError} `NO_SESSION` */
-  requireSession(): void {
+  requireSession(): BackupSession {
     if (!this.#session) {
       throw new RequestError(ErrorCode.NO_SESSION, "Cannot store: no session is open");
     }
@@ -93,6 +93,7 @@ export class Member {
       throw new RequestError(ErrorCode.NO_SESSION, "Cannot store: the session has ended");
     }
     this.touchSession();
+    return this.#session;
   }
 
   /** APPEND of a statement that the member may make. @throws {RequestError} */
@@ -112,11 +113,13 @@ export class Member {
     }
     const known = await store.db.findStatement(vault.number, statementHash(bytes));
     if (known) return { number: known.number, hash: known.hash };
-    this.requireSession();
+    const session = this.requireSession();
     const { root } = decodeRequest(statement.body, decodeCommit);
-    await puts.flush();
-    const missing = await this.#findMissing(root);
-    return missing.ids.length > 0 ? missing : await this.append(bytes);
+    return await this.#options.sessions.committing(session, async () => {
+      await puts.flush();
+      const missing = await this.#findMissing(root);
+      return missing.ids.length > 0 ? missing : await this.append(bytes);
+    });
   }
 
   /**
