@@ -187,6 +187,44 @@ export class UpkeepDatabase {
     }));
   }
 
+  /** The pack of a vault that was not read whole for the longest time, if that was before this time. */
+  async findScrubPack(vault: number, beforeMs: number): Promise<{ number: number } | undefined> {
+    const row = this.#sql.get(
+      `SELECT number FROM packs WHERE vault = ? AND scrubbed < ? AND state = ${PackState.PRESENT}
+       ORDER BY scrubbed, number LIMIT 1`,
+      vault,
+      beforeMs,
+    );
+    return row as { number: number } | undefined;
+  }
+
+  /** A pack of any vault that was read whole longer ago than `everyMs`, or in the future. */
+  async findDuePack(
+    nowMs: number,
+    everyMs: number,
+  ): Promise<{ number: number; vaultId: Uint8Array<ArrayBuffer> } | undefined> {
+    const row = this.#sql.get(
+      `SELECT packs.number, vaults.id AS vaultId FROM packs
+       JOIN vaults ON vaults.number = packs.vault
+       WHERE (scrubbed < ? OR scrubbed > ?) AND state = ${PackState.PRESENT}
+       ORDER BY scrubbed LIMIT 1`,
+      nowMs - everyMs,
+      nowMs,
+    );
+    return row as { number: number; vaultId: Uint8Array<ArrayBuffer> } | undefined;
+  }
+
+  async setScrubbed(pack: number, timeMs: number): Promise<void> {
+    this.#sql.run("UPDATE packs SET scrubbed = ? WHERE number = ?", timeMs, pack);
+  }
+
+  async countDamaged(vault: number): Promise<number> {
+    return this.#sql.number(
+      "SELECT COUNT(*) AS n FROM records WHERE vault = ? AND damaged = 1",
+      vault,
+    );
+  }
+
   /** Says that a pack is to be removed. False if something in it is needed after all. */
   async markRemoved(pack: number): Promise<boolean> {
     return this.#sql.run(
@@ -232,11 +270,15 @@ export class UpkeepDatabase {
     return this.#sql.number("SELECT collected AS n FROM vaults WHERE number = ?", vault);
   }
 
-  /** Id of the vault whose last collection is the longest ago, if it was before this time. */
-  async findDueVault(beforeMs: number): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  /** Id of a vault whose last collection is longer ago than `everyMs`, or in the future. */
+  async findDueVault(
+    nowMs: number,
+    everyMs: number,
+  ): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const row = this.#sql.get(
-      "SELECT id FROM vaults WHERE collected < ? ORDER BY collected LIMIT 1",
-      beforeMs,
+      "SELECT id FROM vaults WHERE collected < ? OR collected > ? ORDER BY collected LIMIT 1",
+      nowMs - everyMs,
+      nowMs,
     );
     return row?.id as Uint8Array<ArrayBuffer> | undefined;
   }

@@ -11,6 +11,7 @@ import type { BackupSessions } from "./backup_sessions.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { type CollectionResult, collectVault } from "./collection.ts";
 import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
+import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
 import { StoppedError, Throttle } from "./throttle.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
 
@@ -32,6 +33,14 @@ export type VaultCollected =
   & { vault: string }
   & (
     | ExpiryResult & CollectionResult
+    | { error: string }
+  );
+
+/** What a scrub of one vault has found. */
+export type VaultScrubbed =
+  & { vault: string }
+  & (
+    | ScrubResult & { damagedInAll: number }
     | { error: string }
   );
 
@@ -92,6 +101,24 @@ export class Upkeep {
     return results;
   }
 
+  /** Reads all packs of vaults and compares them. */
+  async scrub({ vault: wanted }: Wanted): Promise<VaultScrubbed[]> {
+    const { clock } = this.#options;
+    const beforeMs = clock.wall();
+    const results: VaultScrubbed[] = [];
+    for (const id of await this.#listVaults(wanted)) {
+      const scrubbed = await this.#withVault(id, "scrub failed", async (vault) => {
+        const options = { ...this.#scrubOptions(UPKEEP.askedShare), beforeMs };
+        const result = await scrubVault(vault, options);
+        const damagedInAll = await this.#options.upkeep.countDamaged(vault.number);
+        this.#options.log.info("vault scrubbed", { vault: id.toHex(), ...result, damagedInAll });
+        return { ...result, damagedInAll };
+      });
+      results.push({ vault: id.toHex(), ...scrubbed });
+    }
+    return results;
+  }
+
   async #serve({ number, kind, detail }: UpkeepRequest): Promise<void> {
     const { upkeep } = this.#options;
     try {
@@ -105,15 +132,16 @@ export class Upkeep {
 
   async #answer(kind: string, wanted: Wanted): Promise<unknown> {
     if (kind === "gc") return await this.collect(wanted);
+    if (kind === "scrub") return await this.scrub(wanted);
     throw new HoldfastError(`Cannot serve request: this server does not know "${kind}"`);
   }
 
-  /** Collection of the vault for which it is due, if it is for one. */
+  /** What is due: the collection of a vault, or the scrub of a pack. */
   async #findDue(): Promise<(() => Promise<void>) | undefined> {
     const { upkeep, store, clock } = this.#options;
     if (clock.elapsed() - this.#startedMs < UPKEEP.delayMs) return undefined;
-    const due = await upkeep.findDueVault(clock.wall() - UPKEEP.collectMs);
-    if (due === undefined) return undefined;
+    const due = await upkeep.findDueVault(clock.wall(), UPKEEP.collectMs);
+    if (due === undefined) return await this.#findDueScrub();
     return async () => {
       const row = await store.db.findVault(due);
       if (row === undefined) return;
@@ -122,23 +150,54 @@ export class Upkeep {
     };
   }
 
+  async #findDueScrub(): Promise<(() => Promise<void>) | undefined> {
+    const { upkeep, clock } = this.#options;
+    const pack = await upkeep.findDuePack(clock.wall(), UPKEEP.scrubMs);
+    if (pack === undefined) return undefined;
+    return async () => {
+      const result = { packs: 0, records: 0, bytes: 0, damaged: 0 };
+      const timeMs = clock.wall();
+      const options = { ...this.#scrubOptions(UPKEEP.share), pack, timeMs, result };
+      await this.#withVault(pack.vaultId, "scrub failed", (vault) => scrubPack(vault, options));
+      if (result.packs === 0) await upkeep.setScrubbed(pack.number, clock.wall()); // try others first
+    };
+  }
+
+  #scrubOptions(share: number) {
+    const { upkeep, clock } = this.#options;
+    const throttle = new Throttle({ clock, share, isStopping: () => this.#isStopping });
+    return { upkeep, clock, throttle };
+  }
+
   async #collectOne(id: Uint8Array, share: number): Promise<VaultCollected> {
+    const vault = id.toHex();
+    const collected = await this.#withVault(id, "collection failed", async (vault) => {
+      const result = await this.#collectVault(vault, share);
+      this.#options.log.info("vault collected", { vault: id.toHex(), ...result });
+      return result;
+    });
+    return { vault, ...collected };
+  }
+
+  /** Does work on a vault. What is wrong with one is no reason to leave the others alone. */
+  async #withVault<T>(
+    id: Uint8Array,
+    failure: string,
+    work: (vault: Vault) => Promise<T>,
+  ): Promise<T | { error: string }> {
     const { store, log } = this.#options;
-    const name = id.toHex();
     try {
       const vault = await store.enter(id);
-      if (vault === undefined) return { vault: name, error: "Cannot collect: no such vault" };
+      if (vault === undefined) return { error: "Cannot use vault: it is not there" };
       try {
-        const result = { vault: name, ...await this.#collectVault(vault, share) };
-        log.info("vault collected", { ...result });
-        return result;
+        return await work(vault);
       } finally {
         store.leave(vault);
       }
     } catch (error) {
       if (error instanceof StoppedError) throw error;
-      log.error("collection failed", error, { vault: name });
-      return { vault: name, error: describeError(error) };
+      log.error(failure, error, { vault: id.toHex() });
+      return { error: describeError(error) };
     }
   }
 

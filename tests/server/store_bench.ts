@@ -13,6 +13,7 @@ import { type CollectionResult, collectVault } from "../../lib/server/collection
 import { dropGivenUp } from "../../lib/server/expiry.ts";
 import { Member } from "../../lib/server/member_v4.ts";
 import { Puts } from "../../lib/server/puts.ts";
+import { type ScrubResult, scrubVault } from "../../lib/server/scrub.ts";
 import { Throttle } from "../../lib/server/throttle.ts";
 import { type Vault, VaultStore } from "../../lib/server/vault_store.ts";
 import { withFolder } from "../folder.ts";
@@ -123,6 +124,15 @@ export class StoreBench {
       ...{ blobs: store.blobs, records: store.records, sessions, clock, throttle },
       upkeep: new UpkeepDatabase(db.sql),
     });
+  }
+
+  /** Compares packs that were last read before a time. */
+  async scrub(beforeMs: number, meanwhile?: () => Promise<void>): Promise<ScrubResult> {
+    const { clock, db } = this;
+    const throttle = new Throttle({ clock, share: 1, isStopping: () => false });
+    if (meanwhile) throttle.pause = meanwhile;
+    const upkeep = new UpkeepDatabase(db.sql);
+    return await scrubVault(this.vault, { upkeep, clock, throttle, beforeMs });
   }
 
   /** What the store gives for each record. */
