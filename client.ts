@@ -72,6 +72,18 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "check that snapshots can be restored",
     load: async () => (await import("./lib/client/check.ts")).CHECK_COMMAND,
   },
+  forget: {
+    summary: "give snapshots up; they are held for a while",
+    load: async () => (await import("./lib/client/forget.ts")).FORGET_COMMAND,
+  },
+  unforget: {
+    summary: "bring forgotten snapshots back",
+    load: async () => (await import("./lib/client/unforget.ts")).UNFORGET_COMMAND,
+  },
+  policy: {
+    summary: "show or set which snapshots are kept",
+    load: async () => (await import("./lib/client/policy.ts")).POLICY_COMMAND,
+  },
   send: {
     summary: "send files with the classic protocol",
     load: async () => (await import("./lib/client/send.ts")).SEND_COMMAND,

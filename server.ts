@@ -1,8 +1,10 @@
 /** The server: keeps backups for many clients. `server --help` tells the rest. */
 import { runProgram } from "./lib/program.ts";
 import { DEVICES_COMMAND } from "./lib/server/devices.ts";
+import { GC_COMMAND } from "./lib/server/gc.ts";
 import { INVITE_COMMAND } from "./lib/server/invite.ts";
 import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
+import { SCRUB_COMMAND } from "./lib/server/scrub_command.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
 
 const INTRO = `holdfast server: keeps backups for many clients
@@ -23,6 +25,8 @@ const exitCode = await runProgram({
     invite: INVITE_COMMAND,
     devices: DEVICES_COMMAND,
     rebuild: REBUILD_COMMAND,
+    gc: GC_COMMAND,
+    scrub: SCRUB_COMMAND,
   },
   defaultCommand: () => "serve",
 }, Deno.args);

@@ -8,7 +8,7 @@ import type { Sqlite, SqlRow } from "./sqlite.ts";
 /** Look-ups in one turn of the event loop: about 10 ms. */
 const LOOKUPS_PER_TURN = 1024;
 
-export const PackState = { GONE: 0, PRESENT: 1, UNINDEXED: 2 } as const;
+export const PackState = { GONE: 0, PRESENT: 1, UNINDEXED: 2, REMOVED: 3 } as const;
 export type PackState = typeof PackState[keyof typeof PackState];
 
 /** A row of `packs`. */
@@ -141,10 +141,15 @@ export class RecordDatabase {
   async *listPacks(vault: number): AsyncGenerator<PackRow> {
     const rows = this.#sql.iterate(
       `SELECT number, name, bytes, state FROM packs
-       WHERE vault = ? AND state <> ${PackState.GONE}`,
+       WHERE vault = ? AND state NOT IN (${PackState.GONE}, ${PackState.REMOVED})`,
       vault,
     );
     for (const row of rows) yield row as unknown as PackRow;
+  }
+
+  /** Takes the rows of packs that were removed, and whose files are gone. */
+  async forgetRemovedPacks(vault: number): Promise<void> {
+    this.#sql.run(`DELETE FROM packs WHERE vault = ? AND state = ${PackState.REMOVED}`, vault);
   }
 
   /** The file of a pack is gone, or ends before `bytes`: what lay there is damaged. */
@@ -166,17 +171,28 @@ export class RecordDatabase {
     });
   }
 
-  /** Records whose bytes are wrong. Nothing that reaches them is complete any more. */
-  async markDamaged(vault: number, numbers: number[]): Promise<void> {
-    this.#sql.transaction(() => {
-      for (const number of numbers) {
-        this.#sql.run(
-          "UPDATE records SET damaged = 1 WHERE vault = ? AND number = ?",
+  /**
+   * Records whose bytes are wrong where they were read. Nothing that reaches them is complete any more. One that lies
+   * elsewhere by now is left alone. Returns how many were marked.
+   */
+  async markDamaged(
+    vault: number,
+    places: { id: Uint8Array; pack: number; offset: number }[],
+  ): Promise<number> {
+    return this.#sql.transaction(() => {
+      let count = 0;
+      for (const { id, pack, offset } of places) {
+        count += this.#sql.run(
+          `UPDATE records SET damaged = 1
+           WHERE vault = ? AND id = ? AND pack = ? AND offset = ? AND damaged = 0`,
           vault,
-          number,
+          id,
+          pack,
+          offset,
         );
       }
-      this.#startGeneration(vault);
+      if (count > 0) this.#startGeneration(vault);
+      return count;
     });
   }
 
@@ -194,17 +210,34 @@ export class RecordDatabase {
     });
   }
 
-  /** Takes records back from collection. */
-  async liftCondemned(vault: number, numbers: number[]): Promise<void> {
-    this.#sql.transaction(() => {
-      for (const number of numbers) {
-        this.#sql.run(
-          "UPDATE records SET condemned = NULL WHERE vault = ? AND number = ?",
+  /** Takes records back from collection. Returns false if one of them was deleted meanwhile. */
+  async liftCondemned(
+    vault: number,
+    records: { id: Uint8Array; number: number }[],
+  ): Promise<boolean> {
+    return this.#sql.transaction(() => {
+      let count = 0;
+      for (const { id, number } of records) {
+        // By id too: numbers are used again.
+        count += this.#sql.run(
+          "UPDATE records SET condemned = NULL WHERE vault = ? AND id = ? AND number = ?",
           vault,
+          id,
           number,
         );
       }
+      return count === records.length;
     });
+  }
+
+  /** Whether a record is there and undamaged; if so it is taken back from collection, in the same breath. */
+  async keepRecord(vault: number, id: Uint8Array): Promise<boolean> {
+    const row = this.#sql.get(FIND_RECORD, vault, id);
+    if (row === undefined || row.damaged === 1) return false;
+    if (row.condemned !== null) {
+      this.#sql.run("UPDATE records SET condemned = NULL WHERE vault = ? AND id = ?", vault, id);
+    }
+    return true;
   }
 
   async findGeneration(vault: number): Promise<number> {

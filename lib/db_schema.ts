@@ -132,4 +132,21 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (vault, device)
   ) STRICT, WITHOUT ROWID;
   `,
+  `
+  -- Upkeep. Rows of packs may also have state 3: nothing of it is needed, and its file is to be removed.
+  ALTER TABLE vaults ADD COLUMN collected INTEGER NOT NULL DEFAULT 0; -- ms since 1970: last collection
+  ALTER TABLE packs ADD COLUMN scrubbed INTEGER NOT NULL DEFAULT 0;   -- ms since 1970: last read whole
+                                                                      -- and compared; 0: never
+  CREATE INDEX records_condemned ON records (vault, number) WHERE condemned IS NOT NULL;
+  CREATE INDEX records_damaged ON records (vault, number) WHERE damaged = 1;
+  CREATE INDEX packs_by_scrub ON packs (scrubbed);
+
+  -- What commands ask of the server that runs beside them. Those of a server that has ended are void.
+  CREATE TABLE requests (
+    number INTEGER PRIMARY KEY,
+    kind   TEXT NOT NULL,                -- 'gc', 'scrub', ...
+    detail TEXT NOT NULL,                -- JSON
+    answer TEXT                          -- JSON; NULL until it is done
+  ) STRICT;
+  `,
 ];

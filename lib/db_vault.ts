@@ -254,6 +254,15 @@ export class VaultDatabase {
     ) as unknown as SessionPlace[];
   }
 
+  /** The lowest epoch among the open sessions of a vault. */
+  async findOldestSessionEpoch(vault: number): Promise<number | undefined> {
+    const row = this.#sql.get(
+      "SELECT MIN(epoch) AS epoch FROM sessions WHERE vault = ? AND fenced = 0",
+      vault,
+    );
+    return (row?.epoch ?? undefined) as number | undefined;
+  }
+
   async countOpenSessions(vault: number): Promise<number> {
     return this.#sql.number(
       "SELECT COUNT(*) AS n FROM sessions WHERE vault = ? AND fenced = 0",
@@ -332,7 +341,9 @@ export class VaultDatabase {
   /** Empties what `server rebuild` makes again. Invites and settings stay. */
   async clearIndex(): Promise<void> {
     this.#sql.transaction(() => {
-      for (const table of ["records", "packs", "sessions", "events", "logins", "vaults"]) {
+      for (
+        const table of ["records", "packs", "sessions", "events", "logins", "requests", "vaults"]
+      ) {
         this.#sql.run(`DELETE FROM ${table}`);
       }
     });

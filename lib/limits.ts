@@ -253,6 +253,28 @@ export const STORE = {
   vaultIdleMs: 60 * SECOND,
 } as const;
 
+/** How the server looks after its store (docs/store.md, "Collection" and "Scrub"). */
+export const UPKEEP = {
+  /** A step of the wall clock that is not believed. */
+  clockStepMs: 60 * 60 * SECOND,
+  /** How often the clock's time is noted. */
+  clockNoteMs: 60 * SECOND,
+  /** A pack of which less than this is needed is rewritten. */
+  sparseShare: 0.5,
+  /** Records that are read together when they are moved or compared. */
+  idsPerRead: 256,
+  /** Share of the time that scheduled work takes, and work that somebody waits for. */
+  share: 0.2,
+  askedShare: 0.5,
+  /** How often each vault is collected, and each pack read and compared. */
+  collectMs: 24 * 60 * 60 * SECOND,
+  scrubMs: 30 * DAY,
+  /** How long after its start the server begins with either. */
+  delayMs: 10 * 60 * SECOND,
+  /** How often a server looks for requests, and a command for its answer. */
+  requestMs: 500,
+} as const;
+
 /** A file of patterns for `--exclude-file`. */
 export const EXCLUDE_FILE_BYTES_MAX = 1 * MIB;
 

@@ -18,6 +18,8 @@ function commandFor(program: "server" | "client", permissions: string[]): string
 export const ALL_PERMISSIONS = ["--allow-net", "--allow-read", "--allow-write"];
 export const READ_PERMISSIONS = ["--allow-net", "--allow-read"];
 
+const READ_WRITE_PERMISSIONS = ["--allow-read", "--allow-write"];
+
 export interface Finished {
   code: number;
   stdout: string;
@@ -36,6 +38,15 @@ export async function runClient(
     env: { NO_COLOR: "1" },
     stdin: "null",
   }).output();
+  const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  return { code: output.code, stdout: decode(output.stdout), stderr: decode(output.stderr) };
+}
+
+/** Runs a command of the server to its end. */
+export async function runServer(...args: string[]): Promise<Finished> {
+  const [program, ...words] = commandFor("server", READ_WRITE_PERMISSIONS);
+  const output = await new Deno.Command(program, { args: [...words, ...args], stdin: "null" })
+    .output();
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
   return { code: output.code, stdout: decode(output.stdout), stderr: decode(output.stderr) };
 }

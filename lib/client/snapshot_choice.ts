@@ -82,7 +82,12 @@ export async function openSnapshot(
   return root;
 }
 
-async function findSnapshot(
+/**
+ * What the journal says of one snapshot, forgotten ones included.
+ *
+ * @throws {UsageError} if no snapshot, or more than one, is meant
+ */
+export async function findSnapshot(
   name: string,
   { profile, filter }: { profile: Profile; filter: SnapshotFilter },
 ): Promise<SnapshotRow> {

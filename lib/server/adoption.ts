@@ -107,7 +107,8 @@ async function adoptPacks(vault: VaultRow, options: Adopting): Promise<void> {
     const name = blobName.slice(blobName.indexOf("/") + 1);
     const row = await records.findPack(vault.number, name);
     if (row !== undefined) there.add(row.number);
-    if (row === undefined || row.state === PackState.GONE) {
+    if (row?.state === PackState.REMOVED) await blobs.delete(blobName);
+    else if (row === undefined || row.state === PackState.GONE) {
       await records.addUnindexedPack(vault.number, { name, bytes: size });
     } else if (size < row.bytes) {
       await records.markPackCut(vault.number, row.number, size);
@@ -115,6 +116,7 @@ async function adoptPacks(vault: VaultRow, options: Adopting): Promise<void> {
       log.warn("pack cut short", { vault: vault.id.toHex(), pack: name });
     }
   }
+  await records.forgetRemovedPacks(vault.number);
   await markLostPacks(vault, { ...options, there, last });
   await indexPacks(vault, options); // heals what another pack has too
 }

@@ -48,6 +48,9 @@ export class BackupSessions {
     this.#clock = clock;
   }
 
+  /** Sessions with a COMMIT under way: they may have been ended since it came. */
+  readonly #committing = new Map<BackupSession, number>();
+
   /** Takes over what was open when the server ended: each has its whole time again. */
   static async load(db: VaultDatabase, clock: Clock): Promise<BackupSessions> {
     const sessions = new BackupSessions(db, clock);
@@ -115,6 +118,27 @@ export class BackupSessions {
       .sort((a, b) => a.usedMs - b.usedMs);
     if (oldest) await this.fence(oldest);
     return oldest !== undefined;
+  }
+
+  /** Does the work of a COMMIT. Until it is done, what the session was told holds. */
+  async committing<T>(session: BackupSession, work: () => Promise<T>): Promise<T> {
+    this.#committing.set(session, (this.#committing.get(session) ?? 0) + 1);
+    try {
+      return await work();
+    } finally {
+      const left = this.#committing.get(session)! - 1;
+      if (left > 0) this.#committing.set(session, left);
+      else this.#committing.delete(session);
+    }
+  }
+
+  /** The lowest epoch of those of a vault that have not ended; Infinity without any. */
+  async oldestEpoch(vault: number): Promise<number> {
+    let oldest = await this.#db.findOldestSessionEpoch(vault) ?? Infinity;
+    for (const session of this.#committing.keys()) {
+      if (session.vault === vault) oldest = Math.min(oldest, session.epoch);
+    }
+    return oldest;
   }
 
   #add(row: SessionPlace): BackupSession {

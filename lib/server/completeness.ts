@@ -5,7 +5,8 @@
 import type { RecordDatabase, RecordRow } from "../db_records.ts";
 import { DamagedError } from "../errors.ts";
 import { STORE } from "../limits.ts";
-import { decodeRecord, RECORD_ID_BYTES, RECORD_PREFIX_BYTES, RecordType } from "../record.ts";
+import { RecordType } from "../record.ts";
+import { copyLinks } from "./record_links.ts";
 import type { RecordReader } from "./record_reader.ts";
 
 export interface CompletenessOptions {
@@ -25,6 +26,9 @@ export interface WalkResult {
 export class DepthError extends DamagedError {
   override name = "DepthError";
 }
+
+/** Something that a walk wanted to take back was deleted before it could. */
+class OvertakenError extends Error {}
 
 export class Completeness {
   readonly #options: CompletenessOptions;
@@ -55,7 +59,13 @@ export class Completeness {
    * @throws {DepthError}
    */
   async findMissing(id: Uint8Array, max: number): Promise<WalkResult> {
-    return await new Walk(this.#options, { missingMax: max, lifts: true }).run(id);
+    for (;;) {
+      try {
+        return await new Walk(this.#options, { missingMax: max, lifts: true }).run(id);
+      } catch (error) {
+        if (!(error instanceof OvertakenError)) throw error; // what was deleted is missing the next time
+      }
+    }
   }
 
   async #isComplete(id: Uint8Array): Promise<boolean> {
@@ -87,7 +97,8 @@ class Walk {
   readonly #incomplete = new Set<number>();
   /** Row numbers of records that are complete, not yet noted. */
   readonly #proven = new Set<number>();
-  readonly #lifted = new Set<number>();
+  /** Condemned records that were reached, not yet taken back; ids by row number. */
+  readonly #lifted = new Map<number, Uint8Array>();
   #generation = 0;
 
   constructor(
@@ -134,7 +145,7 @@ class Walk {
     if (row === undefined || row.damaged || (row.isCondemned && !this.#lifts)) {
       return this.#miss(id);
     }
-    if (row.isCondemned) this.#lifted.add(row.number);
+    if (row.isCondemned) this.#lifted.set(row.number, id.slice());
     if (isKnownComplete(row, this.#generation) || this.#proven.has(row.number)) return true;
     if (this.#incomplete.has(row.number)) return false;
     if (stack.length >= STORE.linkDepthMax) {
@@ -155,22 +166,16 @@ class Walk {
   async #readLinks(id: Uint8Array, row: RecordRow): Promise<Uint8Array[] | undefined> {
     const record = await this.#options.reader.read(id, row);
     if (record === undefined) return undefined;
-    const count = decodeRecord(record).links.length;
-    // A copy of the links alone, so that the record itself is not held.
-    const bytes = record.slice(
-      RECORD_PREFIX_BYTES,
-      RECORD_PREFIX_BYTES + count * RECORD_ID_BYTES,
-    );
-    return Array.from(
-      { length: count },
-      (_, i) => bytes.subarray(i * RECORD_ID_BYTES, (i + 1) * RECORD_ID_BYTES),
-    );
+    return copyLinks(record);
   }
 
   /** Writes down what was found. What was lifted goes first: nothing is complete by what may be deleted. */
   async #note(): Promise<void> {
     const { vaultNumber, records } = this.#options;
-    if (this.#lifted.size > 0) await records.liftCondemned(vaultNumber, [...this.#lifted]);
+    if (this.#lifted.size > 0) {
+      const lifted = [...this.#lifted].map(([number, id]) => ({ number, id }));
+      if (!(await records.liftCondemned(vaultNumber, lifted))) throw new OvertakenError();
+    }
     if (this.#proven.size > 0) {
       await records.markComplete(vaultNumber, [...this.#proven], this.#generation);
     }

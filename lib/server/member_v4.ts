@@ -96,7 +96,7 @@ export class Member {
   }
 
   /** @throws {RequestError} `NO_SESSION` */
-  requireSession(): void {
+  requireSession(): BackupSession {
     if (!this.#session) {
       throw new RequestError(ErrorCode.NO_SESSION, "Cannot store: no session is open");
     }
@@ -104,6 +104,7 @@ export class Member {
       throw new RequestError(ErrorCode.NO_SESSION, "Cannot store: the session has ended");
     }
     this.touchSession();
+    return this.#session;
   }
 
   /** APPEND of a statement that the member may make. @throws {RequestError} */
@@ -123,13 +124,15 @@ export class Member {
     }
     const known = await store.db.findStatement(vault.number, statementHash(bytes));
     if (known) return { number: known.number, hash: known.hash };
-    this.requireSession();
+    const session = this.requireSession();
     const { root } = decodeRequest(statement.body, decodeCommit);
-    await puts.flush();
-    const missing = await this.#findMissing(root);
-    if (missing.ids.length > 0) return missing;
-    await this.#checkEpoch(root);
-    return await this.append(bytes);
+    return await this.#options.sessions.committing(session, async () => {
+      await puts.flush();
+      const missing = await this.#findMissing(root);
+      if (missing.ids.length > 0) return missing;
+      await this.#checkEpoch(root);
+      return await this.append(bytes);
+    });
   }
 
   /**

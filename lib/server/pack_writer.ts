@@ -34,7 +34,8 @@ export interface Appended {
 export interface PackWriterOptions {
   vault: { number: number; id: Uint8Array };
   blobs: BlobStore;
-  records: RecordDatabase;
+  /** Takes a pack that is durable. */
+  records: Pick<RecordDatabase, "addPack">;
   clock: Clock;
 }
 
@@ -75,6 +76,12 @@ export class PackWriter {
   async flush(): Promise<void> {
     this.finish();
     await Promise.allSettled([...this.#finishing].map((pack) => pack.durable));
+  }
+
+  /** The same, and says if one of them failed. */
+  async close(): Promise<void> {
+    this.finish();
+    await Promise.all([...this.#finishing].map((pack) => pack.durable));
   }
 
   /** Ends the open pack when it is quiet, or old. To be called several times a second. */

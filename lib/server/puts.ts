@@ -48,9 +48,7 @@ export class Puts {
     const { vault, records } = this.#options;
     const { id, record } = message;
     const type = checkRecord(message);
-    const row = await records.findRecord(vault.number, id);
-    if (row && !row.damaged) {
-      if (row.isCondemned) await records.liftCondemned(vault.number, [row.number]);
+    if (await records.keepRecord(vault.number, id)) {
       this.#store(requestId);
       share.release();
       return;

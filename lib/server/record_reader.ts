@@ -44,14 +44,16 @@ export class RecordReader {
     this.#options = options;
   }
 
-  /** Reads one record by its row. Undefined if it is damaged, which is then noted. */
+  /** Reads one record by its row. Undefined if it is damaged, which is then noted, or gone. */
   async read(id: Uint8Array, row: RecordRow): Promise<Uint8Array | undefined> {
-    const run = { pack: row.pack, start: row.offset, end: row.offset + row.size };
-    const wanted = [{ index: 0, id, row }];
-    for (const read of await this.#readRun({ ...run, wanted }, new Uint8Array(row.size))) {
-      if (read.state === "found") return read.bytes;
-    }
-    return undefined;
+    const read = await this.#readOne({ index: 0, id, row });
+    return read.state === "found" ? read.bytes : undefined;
+  }
+
+  async #readOne(wanted: Wanted): Promise<ReadRecord> {
+    const { pack, offset, size } = wanted.row;
+    const run = { pack, start: offset, end: offset + size, wanted: [wanted] };
+    return (await this.#readRun(run, new Uint8Array(size)))[0];
   }
 
   /**
@@ -80,23 +82,41 @@ export class RecordReader {
   }
 
   async #readRun(run: Run, target: Uint8Array): Promise<ReadRecord[]> {
-    const { vault, blobs, records, log } = this.#options;
+    const { vault, blobs, records } = this.#options;
     const name = await records.findPackName(vault.number, run.pack);
     const blobName = name && packBlobName({ vaultId: vault.id, name });
     const count = blobName ? await blobs.read(blobName, run.start, target) ?? 0 : 0;
-    const damaged: number[] = [];
-    const reads = run.wanted.map(({ index, id, row }): ReadRecord => {
+    const failed: Wanted[] = [];
+    const reads: ReadRecord[] = [];
+    for (const wanted of run.wanted) {
+      const { index, id, row } = wanted;
       const offset = row.offset - run.start;
       const bytes = target.subarray(offset, offset + row.size);
-      if (offset + row.size <= count && equalBytes(recordId(bytes), id)) {
-        return { index, state: "found", bytes };
+      const isRight = offset + row.size <= count && equalBytes(recordId(bytes), id);
+      if (isRight) reads.push({ index, state: "found", bytes });
+      else failed.push(wanted);
+    }
+    if (failed.length > 0) reads.push(...await this.#retry(failed, name));
+    return reads;
+  }
+
+  /** What is not right where it was read has been moved by collection meanwhile, or is damaged. */
+  async #retry(failed: Wanted[], pack: string | undefined): Promise<ReadRecord[]> {
+    const { vault, records, log } = this.#options;
+    const reads: ReadRecord[] = [];
+    const damaged: { id: Uint8Array; pack: number; offset: number }[] = [];
+    for (const { index, id, row } of failed) {
+      const now = await records.findRecord(vault.number, id);
+      const isMoved = now !== undefined && (now.pack !== row.pack || now.offset !== row.offset);
+      if (isMoved) {
+        reads.push(await this.#readOne({ index, id, row: now }));
+        continue;
       }
-      damaged.push(row.number);
-      return { index, state: "damaged" };
-    });
-    if (damaged.length > 0) {
-      await records.markDamaged(vault.number, damaged);
-      log.warn("records damaged", { vault: vault.id.toHex(), pack: name, records: damaged.length });
+      reads.push({ index, state: now === undefined ? "missing" : "damaged" });
+      if (now !== undefined) damaged.push({ id, pack: row.pack, offset: row.offset });
+    }
+    if (damaged.length > 0 && await records.markDamaged(vault.number, damaged) > 0) {
+      log.warn("records damaged", { vault: vault.id.toHex(), pack, records: damaged.length });
     }
     return reads;
   }

@@ -1,5 +1,6 @@
 /** `server serve`: the parts, and the way from start to stop. */
 import { Database } from "../db.ts";
+import { VaultDatabase } from "../db_vault.ts";
 import { ExitCode, HoldfastError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../flags.ts";
 import { SERVER_DEFAULTS } from "../limits.ts";
@@ -12,6 +13,7 @@ import { DataFolder } from "./data_folder.ts";
 import type { Service } from "./listener.ts";
 import { readPortInfo } from "./port_info.ts";
 import { parseServeOptions, SERVE_HELP, type ServeOptions } from "./serve_options.ts";
+import { UPKEEP_SETTING } from "./upkeep.ts";
 import { startVaultService } from "./vault_service.ts";
 
 const LOG_FLUSH_MS = 1000;
@@ -59,6 +61,8 @@ async function serveUntilStopped(
       services.push(vault);
       addresses.vault = formatHostPort(vault.address);
     }
+    const state = vault ? "on" : "off";
+    await new VaultDatabase(parts.db.sql).setSetting(UPKEEP_SETTING, state);
     log.info("listening", { ...addresses, data: dataPath });
     const signal = await stopSignal();
     log.info("stopping", { signal });

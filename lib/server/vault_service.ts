@@ -1,6 +1,7 @@
 /** The part of the server that speaks protocol version 4. */
 import type { Database } from "../db.ts";
 import { RecordDatabase } from "../db_records.ts";
+import { UpkeepDatabase } from "../db_upkeep.ts";
 import { formatHostPort, type HostPort } from "../flags.ts";
 import { SERVER_DEFAULTS, STORE } from "../limits.ts";
 import type { Log } from "../log.ts";
@@ -10,9 +11,11 @@ import type { AccessLimits } from "./access.ts";
 import { BackupSessions } from "./backup_sessions.ts";
 import { Budget } from "./budget.ts";
 import { openServerKey } from "./certificate.ts";
+import { ClockGuard } from "./clock_guard.ts";
 import { Listener, type Service } from "./listener.ts";
 import { Members } from "./members.ts";
 import { type VaultLimits, VaultSession } from "./session_v4.ts";
+import { Upkeep } from "./upkeep.ts";
 import { VaultStore } from "./vault_store.ts";
 
 /** Packs are looked after this often: what is quiet waits at most so much longer for its answer. */
@@ -55,15 +58,23 @@ export async function startVaultService(
     openSession: (channel, peer) => new VaultSession(channel, peer, context),
   });
   await store.db.setSetting(LISTEN_SETTING, formatHostPort(listener.address));
+  const guard = await ClockGuard.start({ db: store.db, clock, log });
+  const upkeep = await Upkeep.start({
+    ...{ store, sessions, log, clock },
+    upkeep: new UpkeepDatabase(db.sql),
+  });
   const sweeper = startSweeper(async () => {
     await store.sweep();
     await sessions.sweep();
+    await guard.tick();
+    await upkeep.tick();
   }, log);
   return {
     address: listener.address,
     stop: async () => {
       await listener.stop(options.stopMs);
       await sweeper.stop();
+      await upkeep.stop();
       await store.close();
     },
   };

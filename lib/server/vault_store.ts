@@ -96,6 +96,14 @@ export class VaultStore {
     return this.#options.db;
   }
 
+  get records(): RecordDatabase {
+    return this.#options.records;
+  }
+
+  get blobs(): BlobStore {
+    return this.#options.blobs;
+  }
+
   /**
    * A vault, until {@link leave}. Undefined if there is none with this id.
    *

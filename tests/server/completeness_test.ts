@@ -45,7 +45,7 @@ Deno.test("what was found complete is not walked again, before something is dama
     assert.deepEqual(await completeness.check([second.id, old.id]), [true, true]);
     assert.equal(reads(), 3);
     const row = (await records.findRecord(1, data[0].id))!;
-    await records.markDamaged(1, [row.number]);
+    await records.markDamaged(1, [{ id: data[0].id, pack: row.pack, offset: row.offset }]);
     assert.deepEqual(await completeness.check([second.id, data[1].id]), [false, true]);
     assert.ok(reads() > 3);
   });

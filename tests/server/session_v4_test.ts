@@ -231,6 +231,7 @@ Deno.test("PUT and COMMIT need a session that has not ended", async () => {
     assert.equal(await member.refused(RequestCode.OPEN, open), "NO_SESSION");
     member.sessionId = random(16);
     await member.open();
+    await member.put(root); // it may have been deleted
     assert.equal(await member.commit(root), "committed");
     await member.ask(RequestCode.CLOSE, v4.encodeSessionId(member.sessionId));
     await member.ask(RequestCode.CLOSE, v4.encodeSessionId(member.sessionId));

@@ -1,0 +1,63 @@
+/**
+ * Scrub (docs/store.md, "Scrub"): reads packs whole, those first that were not read for the longest time, and compares
+ * each record with its id. What is wrong is noted, so that the next backup heals it.
+ */
+import type { PackUse, UpkeepDatabase } from "../db_upkeep.ts";
+import { UPKEEP } from "../limits.ts";
+import type { Clock } from "../time.ts";
+import type { Throttle } from "./throttle.ts";
+import type { Vault } from "./vault_store.ts";
+
+export interface ScrubOptions {
+  upkeep: UpkeepDatabase;
+  clock: Clock;
+  throttle: Throttle;
+}
+
+export interface ScrubResult {
+  packs: number;
+  records: number;
+  bytes: number;
+  /** Records that were found damaged now. */
+  damaged: number;
+}
+
+/** Compares all packs of a vault that were last read before a time. */
+export async function scrubVault(
+  vault: Vault,
+  { beforeMs, ...options }: ScrubOptions & { beforeMs: number },
+): Promise<ScrubResult> {
+  const result: ScrubResult = { packs: 0, records: 0, bytes: 0, damaged: 0 };
+  const { upkeep } = options;
+  let pack;
+  while ((pack = await upkeep.findScrubPack(vault.number, beforeMs)) !== undefined) {
+    const timeMs = Math.max(options.clock.wall(), beforeMs); // or it would be the next one again
+    await scrubPack(vault, { ...options, pack, timeMs, result });
+  }
+  return result;
+}
+
+/** Compares one pack. It counts as read when all of it was. */
+export async function scrubPack(
+  vault: Vault,
+  { pack, timeMs, result, upkeep, throttle }: Omit<ScrubOptions, "clock"> & {
+    pack: Pick<PackUse, "number">;
+    timeMs: number;
+    result: ScrubResult;
+  },
+): Promise<void> {
+  const entries = await upkeep.listPackRecords(pack.number);
+  for (let at = 0; at < entries.length; at += UPKEEP.idsPerRead) {
+    const batch = entries.slice(at, at + UPKEEP.idsPerRead).filter(({ damaged }) => !damaged);
+    for await (const read of vault.reader.readAll(batch.map(({ id }) => id))) {
+      if (read.state === "found") {
+        result.records++;
+        result.bytes += read.bytes.length;
+      }
+      if (read.state === "damaged") result.damaged++;
+      await throttle.pause();
+    }
+  }
+  await upkeep.setScrubbed(pack.number, timeMs);
+  result.packs++;
+}

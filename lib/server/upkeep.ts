@@ -1,0 +1,250 @@
+/**
+ * What the server does by itself (docs/store.md, "Collection"): collects each vault now and then, and does what commands
+ * ask for. One thing at a time; what is under way is left off when the server stops.
+ */
+import { UpkeepDatabase, type UpkeepRequest } from "../db_upkeep.ts";
+import { describeError, HoldfastError } from "../errors.ts";
+import { UPKEEP } from "../limits.ts";
+import type { Log } from "../log.ts";
+import type { Clock } from "../time.ts";
+import type { BackupSessions } from "./backup_sessions.ts";
+import { ClockGuard } from "./clock_guard.ts";
+import { type CollectionResult, collectVault } from "./collection.ts";
+import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
+import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
+import { StoppedError, Throttle } from "./throttle.ts";
+import type { Vault, VaultStore } from "./vault_store.ts";
+
+/** The setting that says whether the running server does what commands ask: `on` or `off`. */
+export const UPKEEP_SETTING = "upkeep";
+/** The setting in which the operator's own hold is, in milliseconds. */
+export const HOLD_SETTING = "hold";
+
+export interface UpkeepOptions {
+  store: VaultStore;
+  sessions: BackupSessions;
+  upkeep: UpkeepDatabase;
+  log: Log;
+  clock: Clock;
+}
+
+/** What was done for one vault. */
+export type VaultCollected =
+  & { vault: string }
+  & (
+    | ExpiryResult & CollectionResult
+    | { error: string }
+  );
+
+/** What a scrub of one vault has found. */
+export type VaultScrubbed =
+  & { vault: string }
+  & (
+    | ScrubResult & { damagedInAll: number }
+    | { error: string }
+  );
+
+/** What a command asks for. */
+export interface Wanted {
+  /** Id of a vault, hexadecimal; all without it. */
+  vault?: string;
+}
+
+export class Upkeep {
+  readonly #options: UpkeepOptions;
+  readonly #startedMs: number;
+  #lookedMs = -Infinity;
+  #running: Promise<void> | undefined;
+  #isStopping = false;
+
+  private constructor(options: UpkeepOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.elapsed();
+  }
+
+  /** For a server that begins: what was asked of one before it is void. */
+  static async start(options: UpkeepOptions): Promise<Upkeep> {
+    await options.upkeep.removeRequests();
+    return new Upkeep(options);
+  }
+
+  /** For a command that has the store to itself. */
+  static alone(options: UpkeepOptions): Upkeep {
+    return new Upkeep(options);
+  }
+
+  /** Looks for something to do, unless something is under way. To be called several times a second. */
+  async tick(): Promise<void> {
+    const now = this.#options.clock.elapsed();
+    if (this.#running !== undefined || now - this.#lookedMs < UPKEEP.requestMs) return;
+    this.#lookedMs = now;
+    const request = await this.#options.upkeep.findRequest();
+    const work = request === undefined ? await this.#findDue() : () => this.#serve(request);
+    if (work === undefined || this.#isStopping) return;
+    this.#running = work().catch((error) => this.#report(error)).finally(() => {
+      this.#running = undefined;
+    });
+  }
+
+  /** Leaves off what is under way. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#running;
+  }
+
+  /** Collects vaults, each as often as it takes as long as nobody else uses it. */
+  async collect({ vault }: Wanted): Promise<VaultCollected[]> {
+    const results: VaultCollected[] = [];
+    for (const id of await this.#listVaults(vault)) {
+      results.push(await this.#collectOne(id, UPKEEP.askedShare));
+    }
+    return results;
+  }
+
+  /** Reads all packs of vaults and compares them. */
+  async scrub({ vault: wanted }: Wanted): Promise<VaultScrubbed[]> {
+    const { clock } = this.#options;
+    const beforeMs = clock.wall();
+    const results: VaultScrubbed[] = [];
+    for (const id of await this.#listVaults(wanted)) {
+      const scrubbed = await this.#withVault(id, "scrub failed", async (vault) => {
+        const options = { ...this.#scrubOptions(UPKEEP.askedShare), beforeMs };
+        const result = await scrubVault(vault, options);
+        const damagedInAll = await this.#options.upkeep.countDamaged(vault.number);
+        this.#options.log.info("vault scrubbed", { vault: id.toHex(), ...result, damagedInAll });
+        return { ...result, damagedInAll };
+      });
+      results.push({ vault: id.toHex(), ...scrubbed });
+    }
+    return results;
+  }
+
+  async #serve({ number, kind, detail }: UpkeepRequest): Promise<void> {
+    const { upkeep } = this.#options;
+    try {
+      const answer = await this.#answer(kind, JSON.parse(detail));
+      await upkeep.answerRequest(number, JSON.stringify(answer));
+    } catch (error) {
+      if (!(error instanceof StoppedError)) this.#report(error);
+      await upkeep.answerRequest(number, JSON.stringify({ error: describeError(error) }));
+    }
+  }
+
+  async #answer(kind: string, wanted: Wanted): Promise<unknown> {
+    if (kind === "gc") return await this.collect(wanted);
+    if (kind === "scrub") return await this.scrub(wanted);
+    throw new HoldfastError(`Cannot serve request: this server does not know "${kind}"`);
+  }
+
+  /** What is due: the collection of a vault, or the scrub of a pack. */
+  async #findDue(): Promise<(() => Promise<void>) | undefined> {
+    const { upkeep, store, clock } = this.#options;
+    if (clock.elapsed() - this.#startedMs < UPKEEP.delayMs) return undefined;
+    const due = await upkeep.findDueVault(clock.wall(), UPKEEP.collectMs);
+    if (due === undefined) return await this.#findDueScrub();
+    return async () => {
+      const row = await store.db.findVault(due);
+      if (row === undefined) return;
+      await upkeep.setCollected(row.number, clock.wall());
+      await this.#collectOne(due, UPKEEP.share);
+    };
+  }
+
+  async #findDueScrub(): Promise<(() => Promise<void>) | undefined> {
+    const { upkeep, clock } = this.#options;
+    const pack = await upkeep.findDuePack(clock.wall(), UPKEEP.scrubMs);
+    if (pack === undefined) return undefined;
+    return async () => {
+      const result = { packs: 0, records: 0, bytes: 0, damaged: 0 };
+      const timeMs = clock.wall();
+      const options = { ...this.#scrubOptions(UPKEEP.share), pack, timeMs, result };
+      await this.#withVault(pack.vaultId, "scrub failed", (vault) => scrubPack(vault, options));
+      if (result.packs === 0) await upkeep.setScrubbed(pack.number, clock.wall()); // try others first
+    };
+  }
+
+  #scrubOptions(share: number) {
+    const { upkeep, clock } = this.#options;
+    const throttle = new Throttle({ clock, share, isStopping: () => this.#isStopping });
+    return { upkeep, clock, throttle };
+  }
+
+  async #collectOne(id: Uint8Array, share: number): Promise<VaultCollected> {
+    const vault = id.toHex();
+    const collected = await this.#withVault(id, "collection failed", async (vault) => {
+      const result = await this.#collectVault(vault, share);
+      this.#options.log.info("vault collected", { vault: id.toHex(), ...result });
+      return result;
+    });
+    return { vault, ...collected };
+  }
+
+  /** Does work on a vault. What is wrong with one is no reason to leave the others alone. */
+  async #withVault<T>(
+    id: Uint8Array,
+    failure: string,
+    work: (vault: Vault) => Promise<T>,
+  ): Promise<T | { error: string }> {
+    const { store, log } = this.#options;
+    try {
+      const vault = await store.enter(id);
+      if (vault === undefined) return { error: "Cannot use vault: it is not there" };
+      try {
+        return await work(vault);
+      } finally {
+        store.leave(vault);
+      }
+    } catch (error) {
+      if (error instanceof StoppedError) throw error;
+      log.error(failure, error, { vault: id.toHex() });
+      return { error: describeError(error) };
+    }
+  }
+
+  async #collectVault(vault: Vault, share: number): Promise<ExpiryResult & CollectionResult> {
+    const { store, sessions, upkeep, clock } = this.#options;
+    const expiry = await this.#expire(vault);
+    const throttle = new Throttle({ clock, share, isStopping: () => this.#isStopping });
+    const { blobs, records } = store;
+    const options = { blobs, records, upkeep, sessions, clock, throttle };
+    let result = await collectVault(vault, options);
+    // What it has condemned can go at once if no session is open.
+    if (result.blocked === undefined && result.condemned > 0) {
+      const second = await collectVault(vault, options);
+      result = sumResults(result, second);
+    }
+    await upkeep.setCollected(vault.number, clock.wall());
+    return { ...expiry, ...result };
+  }
+
+  async #expire(vault: Vault): Promise<ExpiryResult> {
+    const { store, clock } = this.#options;
+    const step = await ClockGuard.findStep(store.db);
+    if (step !== undefined) return { dropped: 0, stopped: `the clock was set ${step}` };
+    const extraHoldMs = Number(await store.db.findSetting(HOLD_SETTING) ?? 0);
+    return await dropGivenUp(vault.journal, { clock, extraHoldMs });
+  }
+
+  async #listVaults(vault: string | undefined): Promise<Uint8Array[]> {
+    if (vault !== undefined) return [Uint8Array.fromHex(vault)];
+    const ids: Uint8Array[] = [];
+    for await (const id of this.#options.store.db.listVaults()) ids.push(id);
+    return ids;
+  }
+
+  #report(error: unknown): void {
+    if (!(error instanceof StoppedError)) this.#options.log.error("upkeep failed", error);
+  }
+}
+
+function sumResults(first: CollectionResult, second: CollectionResult): CollectionResult {
+  return {
+    ...second,
+    condemned: first.condemned + second.condemned,
+    lifted: first.lifted + second.lifted,
+    deleted: first.deleted + second.deleted,
+    packsRemoved: first.packsRemoved + second.packsRemoved,
+    recordsMoved: first.recordsMoved + second.recordsMoved,
+    bytesFreed: first.bytesFreed + second.bytesFreed,
+  };
+}
