@@ -84,13 +84,15 @@ export function hasNewestKeys({ journal, keyring }: Pick<Profile, "journal" | "k
   return keyring.epochs.length >= journal.facts.epochs.length;
 }
 
-/** Whether an owner whom the operator has brought back began an epoch whose keys this device does not have. */
+/** Whether an owner whom the operator has brought back began the newest epoch, and this device lacks its keys. */
 export function hasDoubtfulKeys(
   { journal, keyring, device }: Pick<Profile, "journal" | "keyring" | "device">,
 ): boolean {
   // Whoever was brought back itself need not doubt itself.
   if (journal.device(device.id)?.isRestored) return false;
-  return journal.facts.epochs.slice(keyring.epochs.length).some(({ isRestored }) => isRestored);
+  // What counts is who made the keys that it would write with.
+  const { epochs } = journal.facts;
+  return keyring.epochs.length < epochs.length && epochs[epochs.length - 1].isRestored;
 }
 
 /** An event of which the hash is known. */

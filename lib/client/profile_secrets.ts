@@ -1,5 +1,5 @@
 /**
- * The secret files of a profile (docs/architecture.md, "Profile"): plain, or under a passphrase. Only the device's keys
+ * The secret files of a profile (docs/profile.md): plain, or under a passphrase. Only the device's keys
  * are sealed with the passphrase itself; the keyring is sealed under a key that follows from them, so that it can be
  * replaced at any time.
  *
