@@ -11,15 +11,16 @@ const TOTAL_BYTES = 1024 * MIB;
 const POLL_MS = 20;
 const PERMISSIONS = ["--no-prompt", "--allow-net", "--allow-read", "--allow-write"];
 
-export async function benchClassic(): Promise<Row[]> {
+export async function benchClassic({ scale }: { scale: number }): Promise<Row[]> {
+  const totalBytes = Math.ceil(TOTAL_BYTES * scale);
   const folder = await Deno.makeTempDir({ prefix: "holdfast-bench-" });
   try {
     const rows: Row[] = [];
     for (const clients of [1, 16]) {
       const path = join(folder, `of-${clients}`);
       await Deno.mkdir(path);
-      await writeRandomFile(join(path, "upload.bin"), TOTAL_BYTES / clients);
-      rows.push(await benchUpload(path, clients));
+      await writeRandomFile(join(path, "upload.bin"), totalBytes / clients);
+      rows.push(await benchUpload(path, { clients, totalBytes }));
     }
     return rows;
   } finally {
@@ -27,7 +28,10 @@ export async function benchClassic(): Promise<Row[]> {
   }
 }
 
-async function benchUpload(folder: string, clients: number): Promise<Row> {
+async function benchUpload(
+  folder: string,
+  { clients, totalBytes }: { clients: number; totalBytes: number },
+): Promise<Row> {
   const server = await startServer(join(folder, "data"));
   try {
     await upload(server.address, folder, {
@@ -44,8 +48,8 @@ async function benchUpload(folder: string, clients: number): Promise<Row> {
     clearInterval(poll);
     return {
       clients: String(clients),
-      "file of each": `${TOTAL_BYTES / clients / MIB} MiB`,
-      "in all": megabytesPerSecond(TOTAL_BYTES, ms),
+      "file of each": `${(totalBytes / clients / MIB).toFixed(0)} MiB`,
+      "in all": megabytesPerSecond(totalBytes, ms),
       "server idle": `${(idle / MIB).toFixed(0)} MiB`,
       "server peak": `${(peak / MIB).toFixed(0)} MiB`,
       "above idle": `${((peak - idle) / MIB).toFixed(0)} MiB`,

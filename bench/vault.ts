@@ -1,247 +1,232 @@
 /**
- * Measures backups to a vault: a tree of small files and one large file; first, unchanged, and after a change. Everything is
- * made in a new temporary folder. With restic in PATH it is measured in the same rounds, against its own local
- * repository; without it, that is said.
- *
- *     deno run -A bench/vault.ts [--rounds 3] [--files 50000] [--tree-bytes 700MiB] [--large-bytes 1500MiB]
- *
- * Compare only within one run: the machine's state (page cache, memory that is touched for the first time, files that
- * were just deleted) weighs more than most changes of the code.
+ * Backups to a vault, and the same by restic and Borg, in the same rounds (bench/README.md says how and why). A round has
+ * fresh repositories; nothing is deleted before the end; every job ends with a restore that is compared.
  */
 import { join } from "node:path";
-import { formatByteSize, parseByteSize, parseCount, parseFlags, readFlag } from "../lib/flags.ts";
+import { changeTree, makeMixed, makeNoiseFile, makeTextFiles, makeTree } from "./corpora.ts";
+import { measure, type Measured, readCpuSeconds, readPeakBytes, type Run } from "./measure.ts";
+import { findPeers, type Peer, type Place, type Repository } from "./peers.ts";
+import { type Result, Results } from "./results.ts";
+import { requireSame } from "./same.ts";
+import { printTable } from "./table.ts";
 
-const SERVER = new URL("../server.ts", import.meta.url).pathname;
-const CLIENT = new URL("../client.ts", import.meta.url).pathname;
-const RUN = ["run", "--no-prompt", "--quiet", "--allow-net", "--allow-read", "--allow-write"];
-const WORDS = 60_000;
+export const VAULT_JOBS = ["tree", "large", "text", "clients"] as const;
+export type VaultJob = typeof VAULT_JOBS[number];
 
-interface Measured {
-  seconds: number;
-  /** Highest resident memory, bytes. */
-  peakBytes: number;
-}
-
-interface BenchOptions {
+export interface VaultBenchOptions {
   rounds: number;
-  files: number;
-  treeBytes: number;
-  largeBytes: number;
+  /** 1: the full sizes. */
+  scale: number;
+  jobs: VaultJob[];
+  /** Only ours, for work on it. */
+  isAlone: boolean;
 }
 
-const results = new Map<string, Measured[]>();
-const options = parseOptions(Deno.args);
-const folder = Deno.makeTempDirSync({ prefix: "holdfast-bench-" });
-try {
-  await measureAll(options);
-  printResults();
-} finally {
-  Deno.removeSync(folder, { recursive: true });
+const TREE_FILES = 50_000;
+const TREE_BYTES = 700e6;
+const LARGE_BYTES = 1.6e9;
+const TEXT_BYTES = 2e9;
+const CLIENTS = 8;
+const CLIENT_BYTES = 0.2e9;
+const WARM_UP_SHARE = 0.02;
+
+/** What one job needs, while it is done by all peers. */
+interface Bench {
+  folder: string;
+  scale: number;
+  peers: Peer[];
+  results: Results;
+  round: number;
 }
 
-async function measureAll({ rounds, files, treeBytes, largeBytes }: BenchOptions): Promise<void> {
-  const tree = join(folder, "tree");
-  const large = join(folder, "large");
-  makeTree(tree, { files, bytes: treeBytes });
-  makeLargeFile(large, largeBytes);
-  console.log(
-    `tree: ${files} files, ${formatByteSize(treeBytes)}; large file: ${formatByteSize(largeBytes)}`,
-  );
-  const hasRestic = await isInstalled("restic");
-  if (!hasRestic) console.log("restic is not installed: only holdfast is measured");
-  await sleep(1100); // what was made in the second of the first backup is read again by the next
-  for (let round = 0; round < rounds; round++) {
-    for (const [name, source] of [["tree", tree], ["large", large]]) {
-      await measureHoldfast(name, { source, round });
-      if (hasRestic) await measureRestic(name, { source, round });
+/** A peer with its place, in one round. */
+interface Entrant {
+  peer: Peer;
+  place: Place;
+  repositories: Repository[];
+  folder: string;
+}
+
+export async function benchVault(options: VaultBenchOptions): Promise<void> {
+  const { rounds, scale, jobs, isAlone } = options;
+  const peers = (await findPeers()).slice(0, isAlone ? 1 : Infinity);
+  for (const { name, version } of peers) console.log(`${name}: ${version}`);
+  const results = new Results(peers.map(({ name }) => name));
+  const folder = Deno.makeTempDirSync({ prefix: "holdfast-bench-" });
+  try {
+    const bench = { folder, scale, peers, results };
+    makeCorpora(folder, { scale, jobs });
+    await warmUp({ ...bench, round: 0 });
+    for (let round = 0; round < rounds; round++) {
+      for (const job of jobs) await JOBS[job]({ ...bench, round });
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+  printTable("\nTime, and ours over theirs (CPU: client and server)", results.times());
+  printTable("Peak memory, client + server", results.memory());
+  printTable("Stored", results.stored());
+}
+
+const JOBS: Record<VaultJob, (bench: Bench) => Promise<void>> = {
+  tree: benchTree,
+  large: (bench) => benchOnce(bench, "large"),
+  text: (bench) => benchOnce(bench, "text"),
+  clients: benchClients,
+};
+
+async function benchTree(bench: Bench): Promise<void> {
+  const source = join(bench.folder, "tree");
+  const files = TREE_FILES * bench.scale;
+  const entrants = await enter(bench, { job: "tree", clients: 1 });
+  for (const name of ["tree: first backup", "tree: unchanged"]) await backUp(name);
+  await sleep(1100); // whoever compares times in whole seconds sees the change as well
+  changeTree(source, { files, seed: bench.round + 1 });
+  await backUp("tree: 1 % changed");
+  await restoreAll(bench, { name: "tree: restore", entrants, sources: [source] });
+  await leave(bench, { job: "tree", entrants });
+
+  async function backUp(name: string): Promise<void> {
+    for (const entrant of entrants) {
+      await note(bench, { name, entrant, runs: [entrant.repositories[0].backup(source)] });
     }
   }
 }
 
-async function measureHoldfast(
-  name: string,
-  { source, round }: { source: string; round: number },
+/** A first backup, and a restore. */
+async function benchOnce(bench: Bench, job: "large" | "text"): Promise<void> {
+  const source = join(bench.folder, job);
+  const entrants = await enter(bench, { job, clients: 1 });
+  for (const entrant of entrants) {
+    const runs = [entrant.repositories[0].backup(source)];
+    await note(bench, { name: `${job}: first backup`, entrant, runs });
+  }
+  await restoreAll(bench, { name: `${job}: restore`, entrants, sources: [source] });
+  await leave(bench, { job, entrants });
+}
+
+async function benchClients(bench: Bench): Promise<void> {
+  const sources = Array.from({ length: CLIENTS }, (_, n) => join(bench.folder, `client ${n}`));
+  const entrants = await enter(bench, { job: "clients", clients: CLIENTS });
+  for (const entrant of entrants) {
+    const runs = sources.map((source, n) => entrant.repositories[n].backup(source));
+    await note(bench, { name: "8 clients: first backup", entrant, runs });
+  }
+  await restoreAll(bench, { name: "8 clients: restore", entrants, sources });
+  await leave(bench, { job: "clients", entrants });
+}
+
+async function restoreAll(
+  bench: Bench,
+  { name, entrants, sources }: { name: string; entrants: Entrant[]; sources: string[] },
 ): Promise<void> {
-  const data = join(folder, `data ${name} ${round}`);
-  const profile = join(folder, `profile ${name} ${round}`);
-  const { child: server, port } = await startServer(data);
-  try {
-    const invite = ["invite", "--data", data, "--address", `127.0.0.1:${port}`];
-    const line = (await output([...RUN, SERVER, ...invite])).trim();
-    const code = ["--recovery-file", join(folder, `code ${name} ${round}`)];
-    await output([...RUN, CLIENT, "init", line, "--profile", profile, ...code]);
-    const backup = [...RUN, CLIENT, "backup", source, "--profile", profile];
-    note(`holdfast ${name} first`, await measure(Deno.execPath(), backup));
-    note(`holdfast ${name} unchanged`, await measure(Deno.execPath(), backup));
-    const { peakBytes } = readMemory(server.pid)!;
-    note(`holdfast ${name} server`, { seconds: readCpuSeconds(server.pid), peakBytes });
-  } finally {
-    server.kill("SIGTERM");
-    await server.status;
+  for (const entrant of entrants) {
+    const targets = sources.map((_, n) => join(entrant.folder, `restored ${n}`));
+    const runs = targets.map((target, n) => entrant.repositories[n].restore(target));
+    await note(bench, { name, entrant, runs });
+    for (const [n, source] of sources.entries()) requireSame(source, join(targets[n], source));
   }
 }
 
-async function measureRestic(
-  name: string,
-  { source, round }: { source: string; round: number },
+/** Starts a peer's server, and makes its repositories. In each round another one is the first. */
+async function enter(
+  { folder, peers, round }: Bench,
+  { job, clients }: { job: string; clients: number },
+): Promise<Entrant[]> {
+  const entrants: Entrant[] = [];
+  for (let i = 0; i < peers.length; i++) {
+    const peer = peers[(i + round) % peers.length];
+    const own = join(folder, `${job} ${round} ${peer.name}`);
+    Deno.mkdirSync(own);
+    const place = await peer.start(own);
+    const repositories: Repository[] = [];
+    for (let n = 0; n < clients; n++) repositories.push(await place.open(`${n}`));
+    entrants.push({ peer, place, repositories, folder: own });
+  }
+  return entrants;
+}
+
+async function leave(
+  { results }: Bench,
+  { job, entrants }: { job: string; entrants: Entrant[] },
 ): Promise<void> {
-  const repository = join(folder, `restic ${name} ${round}`);
-  const args = ["--repo", repository, "--quiet"];
-  await measure("restic", [...args, "init"]);
-  note(`restic ${name} first`, await measure("restic", [...args, "backup", source]));
-  note(`restic ${name} unchanged`, await measure("restic", [...args, "backup", source]));
-}
-
-async function startServer(data: string): Promise<{ child: Deno.ChildProcess; port: number }> {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...RUN, SERVER, "serve", "--data", data, "--classic", "off", "--listen", "127.0.0.1:0"],
-    stderr: "piped",
-    stdout: "null",
-  }).spawn();
-  const [own, rest] = child.stderr.tee();
-  void rest.pipeTo(new WritableStream());
-  let log = "";
-  for await (const text of own.pipeThrough(new TextDecoderStream())) {
-    log += text;
-    const match = /127\.0\.0\.1:(\d+)/.exec(log);
-    if (match !== null) return { child, port: Number(match[1]) };
-  }
-  throw new Error(`The server does not listen: ${log}`);
-}
-
-/** Runs a program to its end. */
-async function measure(command: string, args: string[]): Promise<Measured> {
-  const startedAt = performance.now();
-  const env = { RESTIC_PASSWORD: "bench" };
-  const child = new Deno.Command(command, { args, env, stdout: "null", stderr: "null" }).spawn();
-  let peakBytes = 0;
-  const timer = setInterval(() => {
-    peakBytes = Math.max(peakBytes, readMemory(child.pid)?.peakBytes ?? 0);
-  }, 20);
-  const { code } = await child.status;
-  clearInterval(timer);
-  if (code !== 0) throw new Error(`${command} ended with ${code}`);
-  return { seconds: (performance.now() - startedAt) / 1000, peakBytes };
-}
-
-async function output(args: string[]): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), { args }).output();
-  if (code !== 0) throw new Error(new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout);
-}
-
-/** Undefined when the process has ended, or the system does not tell. */
-function readMemory(pid: number): { peakBytes: number } | undefined {
-  try {
-    const match = /VmHWM:\s+(\d+) kB/.exec(Deno.readTextFileSync(`/proc/${pid}/status`));
-    return match === null ? undefined : { peakBytes: Number(match[1]) * 1024 };
-  } catch {
-    return undefined;
+  for (const { peer, place } of entrants) {
+    await place.stop();
+    results.addStored(job, peer.name, sizeOf(place.data));
   }
 }
 
-/** Of all its threads. */
-function readCpuSeconds(pid: number): number {
-  const fields = Deno.readTextFileSync(`/proc/${pid}/stat`).split(") ")[1].split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / 100;
+/** Runs programs at the same time. */
+async function note(
+  { results }: Bench,
+  { name, entrant, runs }: { name: string; entrant: Entrant; runs: Run[] },
+): Promise<void> {
+  const { peer, place: { pid } } = entrant;
+  const cpuBefore = pid === undefined ? 0 : readCpuSeconds(pid);
+  const all = await Promise.all(runs.map(measure));
+  const serverCpuSeconds = pid === undefined ? 0 : readCpuSeconds(pid) - cpuBefore;
+  const serverPeakBytes = pid === undefined ? 0 : readPeakBytes(pid);
+  results.add(name, peer.name, { ...sum(all), serverCpuSeconds, serverPeakBytes });
 }
 
-async function isInstalled(command: string): Promise<boolean> {
-  try {
-    return (await new Deno.Command(command, { args: ["version"], stdout: "null" }).output())
-      .success;
-  } catch {
-    return false;
-  }
-}
-
-/** A quarter of the files do not compress, the others are made of words. */
-function makeTree(root: string, { files, bytes }: { files: number; bytes: number }): void {
-  const random = makeRandom(1);
-  const text = makeText(random);
-  const noise = makeNoise(4 * 1024 * 1024);
-  for (let i = 0; i < files; i++) {
-    const folder = join(root, `${i % 97}`, `${Math.floor(i / 97) % 23}`);
-    if (i < 97 * 23) Deno.mkdirSync(folder, { recursive: true });
-    const size = Math.min(Math.floor(-Math.log(1 - random()) * bytes / files), 4 * 1024 * 1024);
-    const pool = random() < 0.25 ? noise : text;
-    const start = Math.floor(random() * (pool.length - size));
-    Deno.writeFileSync(join(folder, `file ${i}`), pool.subarray(start, start + size));
-  }
-}
-
-function makeLargeFile(path: string, bytes: number): void {
-  const file = Deno.openSync(path, { write: true, create: true });
-  for (let left = bytes; left > 0;) {
-    left -= file.writeSync(makeNoise(Math.min(left, 4 * 1024 * 1024)));
-  }
-  file.close();
-}
-
-function makeText(random: () => number): Uint8Array {
-  const letters = "etaoinshrdlucmfwypvbgkjqxz";
-  const words = Array.from({ length: 3000 }, () => {
-    const length = 2 + Math.floor(random() * 8);
-    return Array.from({ length }, () => letters[Math.floor(random() ** 2 * 26)]).join("");
-  });
-  const all = Array.from({ length: 20 * WORDS }, () => words[Math.floor(random() ** 2 * 3000)]);
-  return new TextEncoder().encode(all.join(" "));
-}
-
-function makeNoise(bytes: number): Uint8Array<ArrayBuffer> {
-  const noise = new Uint8Array(bytes);
-  for (let at = 0; at < bytes; at += 65_536) {
-    crypto.getRandomValues(noise.subarray(at, Math.min(bytes, at + 65_536)));
-  }
-  return noise;
-}
-
-/** Numbers from 0 to 1, the same each time (mulberry32). */
-function makeRandom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = state + 0x6d2b79f5 | 0;
-    let value = Math.imul(state ^ state >>> 15, 1 | state);
-    value = value + Math.imul(value ^ value >>> 7, 61 | value) ^ value;
-    return ((value ^ value >>> 14) >>> 0) / 2 ** 32;
+/** The time of the slowest, the memory of the largest, the processor time of all. */
+function sum(all: Measured[]): Omit<Result, "serverCpuSeconds" | "serverPeakBytes"> {
+  return {
+    seconds: Math.max(...all.map(({ seconds }) => seconds)),
+    cpuSeconds: all.reduce((total, { cpuSeconds }) => total + cpuSeconds, 0),
+    peakBytes: Math.max(...all.map(({ peakBytes }) => peakBytes)),
   };
 }
 
-function note(name: string, measured: Measured): void {
-  results.set(name, [...results.get(name) ?? [], measured]);
-  const { seconds, peakBytes } = measured;
-  console.log(`${name.padEnd(28)} ${seconds.toFixed(2)} s  ${formatByteSize(peakBytes)}`);
-}
-
-function printResults(): void {
-  console.log("\nmedians (server: CPU seconds)");
-  for (const [name, all] of results) {
-    const seconds = median(all.map(({ seconds }) => seconds));
-    const peak = formatByteSize(median(all.map(({ peakBytes }) => peakBytes)));
-    console.log(`${name.padEnd(28)} ${seconds.toFixed(2)} s  ${peak}`);
+/** Programs and memory that are used for the first time are slow. */
+async function warmUp(bench: Bench): Promise<void> {
+  console.log("\nwarm-up");
+  const source = join(bench.folder, "warm-up");
+  makeTree(source, {
+    files: TREE_FILES * WARM_UP_SHARE,
+    bytes: TREE_BYTES * WARM_UP_SHARE,
+    seed: 5,
+  });
+  for (
+    const { place, repositories: [repository], folder } of await enter(bench, {
+      job: "warm",
+      clients: 1,
+    })
+  ) {
+    await measure(repository.backup(source));
+    await measure(repository.restore(join(folder, "restored")));
+    requireSame(source, join(folder, "restored", source));
+    await place.stop();
   }
 }
 
-function median(values: number[]): number {
-  return values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
+function makeCorpora(
+  folder: string,
+  { scale, jobs }: Pick<VaultBenchOptions, "scale" | "jobs">,
+): void {
+  console.log("\nmaking what is backed up");
+  if (jobs.includes("tree")) {
+    const size = { files: TREE_FILES * scale, bytes: TREE_BYTES * scale, seed: 1 };
+    makeTree(join(folder, "tree"), size);
+  }
+  if (jobs.includes("large")) makeNoiseFile(join(folder, "large"), LARGE_BYTES * scale);
+  if (jobs.includes("text")) makeTextFiles(join(folder, "text"), { bytes: TEXT_BYTES * scale });
+  if (!jobs.includes("clients")) return;
+  for (let n = 0; n < CLIENTS; n++) {
+    makeMixed(join(folder, `client ${n}`), { bytes: CLIENT_BYTES * scale, seed: 100 + n });
+  }
+}
+
+/** Bytes of all files below. */
+function sizeOf(path: string): number {
+  const info = Deno.lstatSync(path);
+  if (!info.isDirectory) return info.size;
+  return Array.from(Deno.readDirSync(path)).reduce(
+    (total, { name }) => total + sizeOf(join(path, name)),
+    0,
+  );
 }
 
 function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
-}
-
-function parseOptions(args: string[]): BenchOptions {
-  const text = { type: "string" } as const;
-  const { values } = parseFlags(args, {
-    ...{ rounds: text, files: text },
-    ...{ "tree-bytes": text, "large-bytes": text },
-  });
-  const size = (flag: string, otherwise: number) =>
-    readFlag(values, { flag, parse: parseByteSize, otherwise });
-  return {
-    rounds: readFlag(values, { flag: "rounds", parse: parseCount, otherwise: 3 }),
-    files: readFlag(values, { flag: "files", parse: parseCount, otherwise: 50_000 }),
-    treeBytes: size("tree-bytes", 700 * 1024 * 1024),
-    largeBytes: size("large-bytes", 1500 * 1024 * 1024),
-  };
 }

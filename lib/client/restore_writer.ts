@@ -3,7 +3,7 @@
  * as they come, and writes the parts of files that each holds. So a record is in memory only until it is written, and
  * a job's memory does not depend on how its files lie in the records.
  */
-import { releaseBytes } from "../bytes.ts";
+import { releaseBuffer } from "../bytes.ts";
 import { DamagedError, describeError, HoldfastError } from "../errors.ts";
 import { RESTORE } from "../limits.ts";
 import { type RecordAnswer, RecordState } from "../protocol_v4.ts";
@@ -67,9 +67,10 @@ export class RestoreWriter {
     const ids = job.records.map(({ id }) => id);
     try {
       await this.#session.get(ids, async (answer) => {
-        await this.#opening.enter(answer.record.length);
+        const { length } = answer.record; // which is gone afterwards
+        await this.#opening.enter(length);
         const open = this.#takeRecord(job, running, answer).finally(() => {
-          this.#opening.leave(answer.record.length);
+          this.#opening.leave(length);
         });
         open.catch(() => {}); // looked at below; until then nobody does
         opens.push(open);
@@ -88,13 +89,14 @@ export class RestoreWriter {
     const { id, key } = records[index];
     try {
       if (state !== RecordState.FOUND) throw recordError(id, state);
-      const { plaintext } = await openRecord(record, { id, key });
-      running.write(index, plaintext);
+      const opened = await openRecord(record, { id, key });
+      running.write(index, opened.plaintext);
+      opened.release();
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
       running.lose(index, error);
     } finally {
-      releaseBytes(record); // otherwise records pile up until the collector comes round
+      releaseBuffer(record); // otherwise records pile up until the collector comes round
     }
   }
 }

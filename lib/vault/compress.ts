@@ -15,6 +15,13 @@ const RATIO_MAX = 0.97;
 const SAMPLE_BYTES = 16 * 1024;
 /** Below this the samples would be most of the contents. */
 const SAMPLED_BYTES_MIN = 8 * SAMPLE_BYTES;
+/** What the runtime makes room for at a time; its default of 16 KiB means many calls. */
+const CHUNK_BYTES = 128 * 1024;
+/**
+ * Bytes as unevenly spread as this compress by themselves, without any repetition: by 16 % at least, whatever else is in them.
+ * A count of them tells it in a fraction of the time of a trial.
+ */
+const PLAIN_BITS_PER_BYTE = 6.7;
 
 export interface Compressed {
   codec: Codec;
@@ -33,15 +40,27 @@ export function compress(content: Uint8Array): Compressed {
 export function decompress({ codec, bytes }: Compressed): Uint8Array {
   if (codec === Codec.RAW) return bytes;
   try {
-    const content = zstdDecompressSync(bytes, { maxOutputLength: VAULT.plaintextBytesMax });
+    const options = { chunkSize: CHUNK_BYTES, maxOutputLength: VAULT.plaintextBytesMax };
+    const content = zstdDecompressSync(bytes, options);
     return asBytes(content);
   } catch (cause) {
     throw new DamagedError("Cannot decompress record: bad or too large", { cause });
   }
 }
 
+/** Whether compression gains 3 %. The count is a shortcut: where it says yes, the trial would say it too. */
 function gains(sample: Uint8Array): boolean {
+  if (bitsPerByte(sample) < PLAIN_BITS_PER_BYTE) return true;
   return deflate(sample).length <= sample.length * RATIO_MAX;
+}
+
+/** Entropy of single bytes. */
+function bitsPerByte(sample: Uint8Array): number {
+  const counts = new Uint32Array(256);
+  for (let i = 0; i < sample.length; i++) counts[sample[i]]++;
+  let bits = 0;
+  for (const count of counts) if (count > 0) bits += count * Math.log2(sample.length / count);
+  return bits / sample.length;
 }
 
 /** The 16 KiB that begin at one quarter and those at three quarters of the contents. */
@@ -55,7 +74,7 @@ function takeSamples(content: Uint8Array): Uint8Array {
 
 function deflate(content: Uint8Array): Uint8Array {
   const params = { [constants.ZSTD_c_compressionLevel]: LEVEL };
-  return asBytes(zstdCompressSync(content, { chunkSize: 128 * 1024, params }));
+  return asBytes(zstdCompressSync(content, { chunkSize: CHUNK_BYTES, params }));
 }
 
 function asBytes(buffer: Uint8Array): Uint8Array {

@@ -7,6 +7,7 @@ import {
   ByteWriter,
   concatBytes,
   equalBytes,
+  releaseBuffer,
   releaseBytes,
   TruncatedError,
 } from "../bytes.ts";
@@ -35,6 +36,12 @@ export interface SealedRecord {
   /** 32 bytes. To whoever has it the record is open. */
   key: Uint8Array<ArrayBuffer>;
   record: Uint8Array<ArrayBuffer>;
+}
+
+/** What was in a record, and a way to give its memory back before the collector comes round. */
+export interface OpenedRecord extends RecordContent {
+  /** The plaintext is gone after this. */
+  release(): void;
 }
 
 /** A record in two parts, one behind the other. */
@@ -73,12 +80,17 @@ export async function sealParts(
 export async function openRecord(
   record: Uint8Array,
   { id, key }: { id: Uint8Array; key: Uint8Array },
-): Promise<RecordContent> {
+): Promise<OpenedRecord> {
   checkRecordId(record, id);
   const { type, links, header, body } = decodeRecord(record);
   const fields = { nonce: ZERO_NONCE, covered: header, ciphertext: body };
   const padded = await decryptAead(key, { ...fields, what: `record ${id.toHex()}` });
-  return { type, links, plaintext: unpadContent(padded) };
+  const plaintext = unpadContent(padded);
+  if (plaintext.buffer === padded.buffer) {
+    return { type, links, plaintext, release: () => releaseBuffer(padded) };
+  }
+  releaseBuffer(padded);
+  return { type, links, plaintext, release: () => releaseBytes(plaintext) };
 }
 
 /** @throws {DamagedError} if the bytes are not the record of that id */
@@ -112,12 +124,17 @@ export function unpadContent(padded: Uint8Array): Uint8Array {
     if (padded.length !== padmeSize(CONTENT_PREFIX_BYTES + bytes.length)) {
       throw damaged("wrong size of padding");
     }
-    if (reader.rest().some((byte) => byte !== 0)) throw damaged("padding is not zero");
+    if (!isZero(reader.rest())) throw damaged("padding is not zero");
     return decompress({ codec, bytes });
   } catch (cause) {
     if (cause instanceof TruncatedError) throw damaged("cut short");
     throw cause;
   }
+}
+
+function isZero(bytes: Uint8Array): boolean {
+  for (let i = 0; i < bytes.length; i++) if (bytes[i] !== 0) return false;
+  return true;
 }
 
 function damaged(state: string): DamagedError {
