@@ -1,5 +1,4 @@
 /** What the commands that read snapshots begin and end with. */
-import type { Root } from "../vault/root.ts";
 import type { Load } from "../vault/tree_reader.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { readAhead } from "./read_ahead.ts";
@@ -39,9 +38,4 @@ export async function withReading<T>(
 export function entryPath(path: string): string {
   const clean = path.replace(/\/+/g, "/").replace(/(?<=.)\/$/, "");
   return clean.startsWith("/") ? clean : `/${clean}`;
-}
-
-/** The tree of a snapshot. */
-export function treeOf({ top, level, totals }: Root): Pick<Root, "top" | "level" | "totals"> {
-  return { top, level, totals };
 }

@@ -3,7 +3,6 @@ import { DamagedError } from "../errors.ts";
 
 export const AEAD_KEY_BYTES = 32;
 export const NONCE_BYTES = 12;
-export const TAG_BYTES = 16;
 /** For keys that ever seal one message only. */
 export const ZERO_NONCE: Uint8Array<ArrayBuffer> = new Uint8Array(NONCE_BYTES);
 

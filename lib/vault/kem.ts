@@ -10,7 +10,6 @@ const PRIVATE_FORMAT = "raw-seed";
 const ALGORITHM = "ML-KEM-768";
 export const KEM_SEED_BYTES = 64;
 export const KEM_CIPHERTEXT_BYTES = 1088;
-export const KEM_SHARED_BYTES = 32;
 
 interface KemSubtle {
   generateKey(algorithm: string, extractable: boolean, usages: string[]): Promise<CryptoKeyPair>;
