@@ -1,10 +1,13 @@
 /** The server: keeps backups for many clients. `server --help` tells the rest. */
 import { runProgram } from "./lib/program.ts";
 import { GC_COMMAND } from "./lib/server/gc.ts";
+import { HOLD_COMMAND } from "./lib/server/hold.ts";
 import { INVITE_COMMAND } from "./lib/server/invite.ts";
+import { QUOTA_COMMAND } from "./lib/server/quota_command.ts";
 import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SCRUB_COMMAND } from "./lib/server/scrub_command.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
+import { VAULTS_COMMAND } from "./lib/server/vaults.ts";
 
 const INTRO = `holdfast server: keeps backups for many clients
 
@@ -25,6 +28,9 @@ const exitCode = await runProgram({
     rebuild: REBUILD_COMMAND,
     gc: GC_COMMAND,
     scrub: SCRUB_COMMAND,
+    vaults: VAULTS_COMMAND,
+    quota: QUOTA_COMMAND,
+    hold: HOLD_COMMAND,
   },
   defaultCommand: () => "serve",
 }, Deno.args);

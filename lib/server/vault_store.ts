@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { type BlobStore, FolderBlobs } from "../blobs.ts";
 import type { Database } from "../db.ts";
 import { RecordDatabase } from "../db_records.ts";
+import { UpkeepDatabase } from "../db_upkeep.ts";
 import { type InviteUse, VaultDatabase, type VaultRow } from "../db_vault.ts";
 import { syncDirectory } from "../durable.ts";
 import { recoveryId } from "../identity.ts";
@@ -28,6 +29,7 @@ import { type AdoptionOptions, type AdoptionResult, adoptStore } from "./adoptio
 import { Completeness } from "./completeness.ts";
 import { JournalFile } from "./journal_file.ts";
 import { PackWriter } from "./pack_writer.ts";
+import { VaultQuota } from "./quota.ts";
 import { RecordReader } from "./record_reader.ts";
 import {
   eventRow,
@@ -47,6 +49,7 @@ export interface Vault {
   packs: PackWriter;
   reader: RecordReader;
   completeness: Completeness;
+  quota: VaultQuota;
 }
 
 export interface VaultStoreOptions {
@@ -58,6 +61,8 @@ export interface VaultStoreOptions {
   blobs?: BlobStore;
 }
 
+type Prepared = AdoptionOptions & { upkeep: UpkeepDatabase };
+
 interface OpenVault {
   vault: Promise<Vault>;
   users: number;
@@ -66,12 +71,12 @@ interface OpenVault {
 }
 
 export class VaultStore {
-  readonly #options: AdoptionOptions;
+  readonly #options: Prepared;
   /** By id, hexadecimal. */
   readonly #open = new Map<string, OpenVault>();
   #founding: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: AdoptionOptions) {
+  private constructor(options: Prepared) {
     this.#options = options;
   }
 
@@ -173,7 +178,9 @@ export class VaultStore {
     const journal = await VaultJournal.open(options, { isWhole: true });
     const reader = new RecordReader(options);
     const completeness = new Completeness({ ...this.#options, vaultNumber: number, reader });
-    return { number, id, journal, packs: new PackWriter(options), reader, completeness };
+    const packs = new PackWriter(options);
+    const quota = new VaultQuota(options);
+    return { number, id, journal, packs, reader, completeness, quota };
   }
 
   async #found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {
@@ -214,7 +221,7 @@ export class VaultStore {
   }
 }
 
-async function prepare(options: VaultStoreOptions): Promise<AdoptionOptions> {
+async function prepare(options: VaultStoreOptions): Promise<Prepared> {
   const { dataPath, db } = options;
   await Deno.mkdir(join(dataPath, JOURNAL_FOLDER), { recursive: true, mode: FOLDER_MODE });
   await syncDirectory(dataPath);
@@ -223,6 +230,7 @@ async function prepare(options: VaultStoreOptions): Promise<AdoptionOptions> {
     blobs: options.blobs ?? await FolderBlobs.open(join(dataPath, "packs")),
     db: new VaultDatabase(db.sql),
     records: new RecordDatabase(db.sql),
+    upkeep: new UpkeepDatabase(db.sql),
   };
 }
 
