@@ -7,6 +7,7 @@ import { QUOTA_COMMAND } from "./lib/server/quota_command.ts";
 import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SCRUB_COMMAND } from "./lib/server/scrub_command.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
+import { SNAPSHOTS_COMMAND } from "./lib/server/snapshots_command.ts";
 import { VAULTS_COMMAND } from "./lib/server/vaults.ts";
 
 const INTRO = `holdfast server: keeps backups for many clients
@@ -29,6 +30,7 @@ const exitCode = await runProgram({
     gc: GC_COMMAND,
     scrub: SCRUB_COMMAND,
     vaults: VAULTS_COMMAND,
+    snapshots: SNAPSHOTS_COMMAND,
     quota: QUOTA_COMMAND,
     hold: HOLD_COMMAND,
   },
