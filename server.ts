@@ -2,10 +2,14 @@
 import { runProgram } from "./lib/program.ts";
 import { DEVICES_COMMAND } from "./lib/server/devices.ts";
 import { GC_COMMAND } from "./lib/server/gc.ts";
+import { HOLD_COMMAND } from "./lib/server/hold.ts";
 import { INVITE_COMMAND } from "./lib/server/invite.ts";
+import { QUOTA_COMMAND } from "./lib/server/quota_command.ts";
 import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SCRUB_COMMAND } from "./lib/server/scrub_command.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
+import { SNAPSHOTS_COMMAND } from "./lib/server/snapshots_command.ts";
+import { VAULTS_COMMAND } from "./lib/server/vaults.ts";
 
 const INTRO = `holdfast server: keeps backups for many clients
 
@@ -27,6 +31,10 @@ const exitCode = await runProgram({
     rebuild: REBUILD_COMMAND,
     gc: GC_COMMAND,
     scrub: SCRUB_COMMAND,
+    vaults: VAULTS_COMMAND,
+    snapshots: SNAPSHOTS_COMMAND,
+    quota: QUOTA_COMMAND,
+    hold: HOLD_COMMAND,
   },
   defaultCommand: () => "serve",
 }, Deno.args);

@@ -27,6 +27,18 @@ export interface PackedRecord extends PackEntry {
   damaged: boolean;
 }
 
+/** What a vault uses. */
+export interface VaultUse {
+  /** Size of its packs. */
+  bytes: number;
+  records: number;
+  events: number;
+  damaged: number;
+  condemned: number;
+  /** Ms since 1970; 0: never. */
+  collectedMs: number;
+}
+
 /** What a command asks of the running server. */
 export interface UpkeepRequest {
   number: number;
@@ -294,6 +306,38 @@ export class UpkeepDatabase {
 
   async setCollected(vault: number, timeMs: number): Promise<void> {
     this.#sql.run("UPDATE vaults SET collected = ? WHERE number = ?", timeMs, vault);
+  }
+
+  /** Size of all packs of a vault. */
+  async sumPackBytes(vault: number): Promise<number> {
+    return this.#sql.number(
+      `SELECT COALESCE(SUM(bytes), 0) AS n FROM packs
+       WHERE vault = ? AND state = ${PackState.PRESENT}`,
+      vault,
+    );
+  }
+
+  /** Ids of all vaults, hexadecimal. For a command: a server has some thousands at most. */
+  async listVaultIds(): Promise<string[]> {
+    return this.#sql.all("SELECT lower(hex(id)) AS id FROM vaults ORDER BY id")
+      .map(({ id }) => id as string);
+  }
+
+  async findVaultUse(vaultId: string): Promise<VaultUse | undefined> {
+    const row = this.#sql.get(
+      `SELECT
+         (SELECT COALESCE(SUM(bytes), 0) FROM packs
+          WHERE vault = v.number AND state = ${PackState.PRESENT}) AS bytes,
+         (SELECT COUNT(*) FROM records WHERE vault = v.number) AS records,
+         (SELECT COUNT(*) FROM events WHERE vault = v.number) AS events,
+         (SELECT COUNT(*) FROM records WHERE vault = v.number AND damaged = 1) AS damaged,
+         (SELECT COUNT(*) FROM records
+          WHERE vault = v.number AND condemned IS NOT NULL) AS condemned,
+         collected AS collectedMs
+       FROM vaults v WHERE id = ?`,
+      Uint8Array.fromHex(vaultId),
+    );
+    return row as VaultUse | undefined;
   }
 
   async addRequest(kind: string, detail: string): Promise<number> {

@@ -271,6 +271,10 @@ export const UPKEEP = {
   scrubMs: 30 * DAY,
   /** How long after its start the server begins with either. */
   delayMs: 10 * 60 * SECOND,
+  /** Snapshots of one vault that a command is told of. */
+  listedSnapshotsMax: 10_000,
+  /** How old what a quota is compared with may be. */
+  quotaMs: 1 * SECOND,
   /** How often a server looks for requests, and a command for its answer. */
   requestMs: 500,
 } as const;

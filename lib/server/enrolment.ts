@@ -65,6 +65,9 @@ export async function joinVault(
       if (decodeStatement(statement).kind !== EventKind.DEVICE) {
         throw new RequestError(ErrorCode.BAD_EVENT, "Cannot join: the statement adds no device");
       }
+      const isNew =
+        await store.db.findStatement(vault.number, statementHash(statement)) === undefined;
+      if (isNew) await vault.quota.checkDevices(vault.journal.state);
       const use = { token: hash, statement: statementHash(statement), vaultId: vault.id };
       const appended = await vault.journal.append(statement, { invite: use });
       await store.db.useInvite(use); // the event may be there from an attempt before

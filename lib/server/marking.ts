@@ -50,10 +50,10 @@ async function markBelow(
       continue;
     }
     const links = await visit(step.links[step.next++], options);
+    await options.throttle.pause();
     if (links === undefined) continue;
     if (stack.length > STORE.linkDepthMax) options.marks.unknown++; // no commit lets it in
     else stack.push({ links, next: 0 });
-    await options.throttle.pause();
   }
 }
 

@@ -108,8 +108,12 @@ export class Member {
   }
 
   /** APPEND of a statement that the member may make. @throws {RequestError} */
-  append(bytes: Uint8Array): Promise<Appended> {
-    return judgeStatement(() => this.vault.journal.append(bytes));
+  async append(bytes: Uint8Array): Promise<Appended> {
+    const { kind } = await this.readStatement(bytes);
+    if (kind === EventKind.DEVICE && !(await this.#isKnown(bytes))) {
+      await this.vault.quota.checkDevices(this.vault.journal.state);
+    }
+    return await judgeStatement(() => this.vault.journal.append(bytes));
   }
 
   /** COMMIT: the snapshot is there from now on, or what it lacks. @throws {RequestError} */
@@ -127,6 +131,7 @@ export class Member {
     const session = this.requireSession();
     const { root } = decodeRequest(statement.body, decodeCommit);
     return await this.#options.sessions.committing(session, async () => {
+      await vault.quota.checkSnapshots(vault.journal.state);
       await puts.flush();
       const missing = await this.#findMissing(root);
       if (missing.ids.length > 0) return missing;
@@ -173,6 +178,11 @@ export class Member {
       if (read.state === "found") return decodeRecord(read.bytes);
     }
     return undefined;
+  }
+
+  async #isKnown(statement: Uint8Array): Promise<boolean> {
+    const { vault, store } = this.#options;
+    return await store.db.findStatement(vault.number, statementHash(statement)) !== undefined;
   }
 
   async #findMissing(root: Uint8Array): Promise<MissingRecords> {

@@ -42,7 +42,7 @@ export class Puts {
    * Takes a record, and the memory that it is in unless it throws. Settles when the next may come; the answer comes
    * later.
    *
-   * @throws {RequestError} `BAD_RECORD`
+   * @throws {RequestError} `BAD_RECORD`, `NO_SPACE`
    */
   async put(requestId: number, message: PutMessage, share: Share): Promise<void> {
     const { vault, records } = this.#options;
@@ -53,6 +53,7 @@ export class Puts {
       share.release();
       return;
     }
+    await vault.quota.takeBytes(record.length);
     const { written, durable } = vault.packs.append({ id, type, bytes: record });
     const before = this.#writing;
     this.#writing = written.catch(() => {}).finally(() => share.release()); // `durable` tells it

@@ -12,6 +12,7 @@ import { ClockGuard } from "./clock_guard.ts";
 import { type CollectionResult, collectVault } from "./collection.ts";
 import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
 import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
+import { listSnapshots, type VaultSnapshots } from "./snapshot_list.ts";
 import { StoppedError, Throttle } from "./throttle.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
 
@@ -119,6 +120,20 @@ export class Upkeep {
     return results;
   }
 
+  /** What vaults have, as their journals say. */
+  async listSnapshots({ vault: wanted }: Wanted): Promise<VaultSnapshots[]> {
+    const results: VaultSnapshots[] = [];
+    for (const id of await this.#listVaults(wanted)) {
+      const listed = await this.#withVault(
+        id,
+        "listing failed",
+        (vault) => Promise.resolve({ snapshots: listSnapshots(vault.journal.state) }),
+      );
+      results.push({ vault: id.toHex(), ...listed });
+    }
+    return results;
+  }
+
   async #serve({ number, kind, detail }: UpkeepRequest): Promise<void> {
     const { upkeep } = this.#options;
     try {
@@ -132,6 +147,7 @@ export class Upkeep {
 
   async #answer(kind: string, wanted: Wanted): Promise<unknown> {
     if (kind === "gc") return await this.collect(wanted);
+    if (kind === "snapshots") return await this.listSnapshots(wanted);
     if (kind === "scrub") return await this.scrub(wanted);
     throw new HoldfastError(`Cannot serve request: this server does not know "${kind}"`);
   }

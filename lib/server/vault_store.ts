@@ -6,6 +6,7 @@ import { dirname, join } from "node:path";
 import { type BlobStore, FolderBlobs } from "../blobs.ts";
 import type { Database } from "../db.ts";
 import { RecordDatabase } from "../db_records.ts";
+import { UpkeepDatabase } from "../db_upkeep.ts";
 import { type InviteUse, VaultDatabase, type VaultRow } from "../db_vault.ts";
 import { syncDirectory } from "../durable.ts";
 import { recoveryId } from "../identity.ts";
@@ -29,6 +30,7 @@ import { Budget } from "./budget.ts";
 import { Completeness } from "./completeness.ts";
 import { JournalFile } from "./journal_file.ts";
 import { PackWriter } from "./pack_writer.ts";
+import { VaultQuota } from "./quota.ts";
 import { RecordReader } from "./record_reader.ts";
 import {
   eventRow,
@@ -50,6 +52,7 @@ export interface Vault {
   completeness: Completeness;
   /** Its part of the memory for frames and reads. */
   budget: Budget;
+  quota: VaultQuota;
 }
 
 export interface VaultStoreOptions {
@@ -61,6 +64,8 @@ export interface VaultStoreOptions {
   blobs?: BlobStore;
 }
 
+type Prepared = AdoptionOptions & { upkeep: UpkeepDatabase };
+
 interface OpenVault {
   vault: Promise<Vault>;
   users: number;
@@ -69,12 +74,12 @@ interface OpenVault {
 }
 
 export class VaultStore {
-  readonly #options: AdoptionOptions;
+  readonly #options: Prepared;
   /** By id, hexadecimal. */
   readonly #open = new Map<string, OpenVault>();
   #founding: Promise<unknown> = Promise.resolve();
 
-  private constructor(options: AdoptionOptions) {
+  private constructor(options: Prepared) {
     this.#options = options;
   }
 
@@ -177,7 +182,9 @@ export class VaultStore {
     const reader = new RecordReader(options);
     const budget = new Budget(STORE.vaultBufferBytesMax);
     const completeness = new Completeness({ ...this.#options, vaultNumber: number, reader });
-    return { number, id, journal, packs: new PackWriter(options), reader, completeness, budget };
+    const packs = new PackWriter(options);
+    const quota = new VaultQuota(options);
+    return { number, id, journal, packs, reader, completeness, budget, quota };
   }
 
   async #found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {
@@ -218,7 +225,7 @@ export class VaultStore {
   }
 }
 
-async function prepare(options: VaultStoreOptions): Promise<AdoptionOptions> {
+async function prepare(options: VaultStoreOptions): Promise<Prepared> {
   const { dataPath, db } = options;
   await Deno.mkdir(join(dataPath, JOURNAL_FOLDER), { recursive: true, mode: FOLDER_MODE });
   await syncDirectory(dataPath);
@@ -227,6 +234,7 @@ async function prepare(options: VaultStoreOptions): Promise<AdoptionOptions> {
     blobs: options.blobs ?? await FolderBlobs.open(join(dataPath, "packs")),
     db: new VaultDatabase(db.sql),
     records: new RecordDatabase(db.sql),
+    upkeep: new UpkeepDatabase(db.sql),
   };
 }
 

@@ -158,7 +158,7 @@ Deno.test("what was condemned is taken back by PUT, by COMMIT, and by being reac
 });
 
 Deno.test("a commit may come at any step of a collection", async () => {
-  for (let step = 0; step < 12; step++) {
+  for (let step = 0; step < 20; step++) {
     await withStoreBench(async (bench) => {
       const kept = makeTree(makeData(2));
       await backUp(bench, kept);

@@ -32,6 +32,11 @@ Deno.test("server gc deletes what an interrupted backup left, and nothing of a h
     const named = await runServer("gc", ...data, "--vault", vault.slice(0, 6));
     assert.match(named.stdout, /^[0-9a-f]{12} {2}0 snapshots dropped, 0 records deleted/);
     assert.equal((await runServer("gc", ...data, "--vault", "zz")).code, 2);
+    const [old, young] = json((await runServer("snapshots", ...data, "--json")).stdout);
+    assert.deepEqual([old.id, young.id], [first.summary.snapshot, second.summary.snapshot]);
+    assert.deepEqual([old.vault, young.heldUntil], [vault, undefined]);
+    assert.ok(Date.parse(old.heldUntil) > Date.now());
+    assert.match((await runServer("snapshots", ...data)).stdout, /\(forgotten, gone after 20/);
     await server.stop();
     const alone = await runServer("gc", ...data, "--json");
     assert.equal(alone.code, 0, alone.stderr);
