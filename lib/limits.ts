@@ -62,8 +62,12 @@ export const SERVER_DEFAULTS = {
 /** Addresses whose registrations are counted within a minute; past it newcomers wait. */
 export const COUNTED_ADDRESSES_MAX = 10_000;
 
-/** Growth of a thread's heap after which garbage is collected, in the main thread and in a worker, bytes. */
-export const HEAP_GROWTH = { mainBytesMax: 32 * MIB, workerBytesMax: 10 * MIB } as const;
+/** Growth of a thread's heap after which garbage is collected: in a backup's main thread and workers, and in a restore, bytes. */
+export const HEAP_GROWTH = {
+  mainBytesMax: 32 * MIB,
+  workerBytesMax: 10 * MIB,
+  restoreBytesMax: 32 * MIB,
+} as const;
 
 /** Log lines that wait for a slow reader of the log; past it lines are dropped and counted. */
 export const LOG_QUEUE_BYTES_MAX = 1 * MIB;

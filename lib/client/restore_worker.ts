@@ -1,4 +1,6 @@
 /** A worker of a restore: has a connection of its own, and does jobs until it is told to stop. */
+import { HEAP_GROWTH } from "../limits.ts";
+import { MemoryKeeper } from "../memory.ts";
 import type { WorkerFault } from "./backup_job.ts";
 import type { JobResult, RestoreJob } from "./restore_job.ts";
 import { RestoreWriter } from "./restore_writer.ts";
@@ -22,6 +24,7 @@ interface WorkerScope {
 }
 
 const scope = self as unknown as WorkerScope;
+const memory = new MemoryKeeper(HEAP_GROWTH.restoreBytesMax);
 let writer: Promise<RestoreWriter> | undefined;
 
 scope.onmessage = ({ data }) => {
@@ -36,6 +39,7 @@ async function handle(message: ToWorker): Promise<void> {
     await writer;
   } else if (message.type === "job") {
     const result = await (await writer)!.run(message.job);
+    memory.check();
     scope.postMessage({ type: "result", result });
   } else {
     (await writer)?.stop();

@@ -8,7 +8,8 @@
  * What waits in memory is bounded by the jobs under way, however large the snapshot.
  */
 import { DamagedError, describeError, HoldfastError, RefusedError } from "../errors.ts";
-import { RESTORE } from "../limits.ts";
+import { HEAP_GROWTH, RESTORE } from "../limits.ts";
+import { MemoryKeeper } from "../memory.ts";
 import type { Entry, Extent } from "../vault/entry.ts";
 import { comparePaths, isWithin } from "../vault/path_order.ts";
 import type { Root } from "../vault/root.ts";
@@ -74,6 +75,7 @@ export class Restorer {
   readonly #afterJobs = new AfterJobs();
   readonly #shared = new Map<string, SharedFile>();
   readonly #hardLinks = new HardLinks();
+  readonly #memory = new MemoryKeeper(HEAP_GROWTH.restoreBytesMax);
   #entriesSinceJob = 0;
   /** Of what comes behind an entry that is no folder, nothing can be in it. */
   #lastNonFolder: string | undefined;
@@ -346,6 +348,7 @@ export class Restorer {
 
   async #submit(): Promise<void> {
     this.#entriesSinceJob = 0;
+    this.#memory.check();
     if (this.#lanes !== undefined && !this.#builder.isEmpty) {
       await this.#lanes.submit(this.#builder.take());
     }
