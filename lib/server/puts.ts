@@ -2,10 +2,10 @@
  * The PUTs of one connection (docs/protocol_v4.md, "Backup"): checked, handed to the vault's packs, and acknowledged
  * when they are durable, many with one answer. Two records are in memory at most: one comes while one is written.
  */
-import { equalBytes, releaseBuffer } from "../bytes.ts";
 import type { RecordDatabase } from "../db_records.ts";
 import { DamagedError } from "../errors.ts";
 import { WIRE } from "../limits.ts";
+import { equalBytes } from "../bytes.ts";
 import { ErrorCode, type PutMessage } from "../protocol_v4.ts";
 import { decodeRecord, recordId, type RecordType } from "../record.ts";
 import type { Share } from "./budget.ts";
@@ -56,11 +56,8 @@ export class Puts {
     await vault.quota.takeBytes(record.length);
     const { written, durable } = vault.packs.append({ id, type, bytes: record });
     const before = this.#writing;
+    this.#writing = written.catch(() => {}).finally(() => share.release()); // `durable` tells it
     this.#follow(requestId, { durable, bytes: record.length });
-    this.#writing = written.catch(() => {}).finally(() => { // `durable` tells it
-      releaseBuffer(record); // the frame as well; otherwise they pile up until the collector comes
-      share.release();
-    });
     await before;
   }
 
