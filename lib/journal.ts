@@ -12,6 +12,7 @@ import { VAULT } from "./limits.ts";
 const EVENT_VERSION = 1;
 const EVENT_LABEL = "holdfast/4 event";
 const INVITE_LABEL = "holdfast/4 invite";
+const CODE_LABEL = "holdfast/4 recovery";
 export const EVENT_HASH_BYTES = 32;
 export const SIGNATURE_BYTES = 64;
 /** Version 1, number 8, previous 32, time 8. */
@@ -69,7 +70,10 @@ export interface JournalEvent extends EventPlace, Statement {
   hash: Uint8Array;
 }
 
-/** What is wrong with a journal. `cut`, `chain` and `seen`: the server shows a false history. */
+/**
+ * What is wrong with a journal. `cut`, `chain` and `seen`: the server shows a false history. `code`: it names a
+ * recovery code that has not agreed to it.
+ */
 export type JournalFault =
   | "malformed"
   | "cut"
@@ -77,6 +81,7 @@ export type JournalFault =
   | "seen"
   | "stale"
   | "signature"
+  | "code"
   | "refused"
   | "impossible";
 
@@ -127,6 +132,15 @@ export function inviteMessage(
 ): Uint8Array<ArrayBuffer> {
   const fields = new ByteWriter(1 + 8).u8(grant.role).u64(grant.expiresMs).done();
   return joinFields(INVITE_LABEL, vaultId, fields, grant.owner, grant.publicKey);
+}
+
+/** The bytes that a recovery code signs to come into a vault. The body is without that signature. */
+export function codeMessage(
+  { kind, signer, seen, body }: Omit<Statement, "signature">,
+  vaultId: Uint8Array,
+): Uint8Array<ArrayBuffer> {
+  const fields = new ByteWriter(1 + 8).u8(kind).u64(seen.number).done();
+  return joinFields(CODE_LABEL, vaultId, fields, signer, seen.hash, body);
 }
 
 export function encodeStatement(statement: Statement): Uint8Array<ArrayBuffer> {

@@ -37,6 +37,15 @@ export interface FoundBody {
   secretCheck: Uint8Array;
   /** The owner device's name, sealed; at most 320 bytes. */
   sealedName: Uint8Array;
+  /** The recovery code's signature (`journal_code.ts`). 64 bytes. */
+  codeProof: Uint8Array;
+}
+
+/** Puts another recovery code in the place of the one in use. */
+export interface RecoveryBody {
+  keys: RecoveryKeys;
+  /** The new code's signature (`journal_code.ts`). 64 bytes. */
+  codeProof: Uint8Array;
 }
 
 /** An owner's permission for one device, carried by an invite. */
@@ -108,7 +117,10 @@ export interface RestoreBody {
   number: number;
 }
 
-export function encodeFound(body: FoundBody): Uint8Array<ArrayBuffer> {
+/** All but the code's proof, which is made over it and follows it. */
+export function encodeFoundFields(
+  body: Omit<FoundBody, "codeProof">,
+): Uint8Array<ArrayBuffer> {
   return concatBytes(
     encodeDeviceKeys(body.owner),
     encodeRecoveryKeys(body.recovery),
@@ -125,6 +137,7 @@ export function decodeFound(bytes: Uint8Array): FoundBody {
     readKey: readReadKey(reader),
     secretCheck: reader.bytes(SECRET_CHECK_BYTES),
     sealedName: readName(reader),
+    codeProof: reader.bytes(SIGNATURE_BYTES),
   }));
 }
 
@@ -226,9 +239,18 @@ export function decodeRoots(bytes: Uint8Array): Uint8Array[] {
   });
 }
 
-/** Body of recovery: the public keys of the code that takes the place of the one before. */
-export function decodeRecovery(bytes: Uint8Array): RecoveryKeys {
-  return decodeAll(bytes, readRecoveryKeys);
+/** All but the code's proof, which is made over it and follows it. */
+export function encodeRecoveryFields({ keys }: Omit<RecoveryBody, "codeProof">): Uint8Array<
+  ArrayBuffer
+> {
+  return encodeRecoveryKeys(keys);
+}
+
+export function decodeRecovery(bytes: Uint8Array): RecoveryBody {
+  return decodeAll(bytes, (reader) => ({
+    keys: readRecoveryKeys(reader),
+    codeProof: reader.bytes(SIGNATURE_BYTES),
+  }));
 }
 
 export function encodeRestore({ what, id, number }: RestoreBody): Uint8Array<ArrayBuffer> {

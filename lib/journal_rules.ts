@@ -7,6 +7,7 @@ import { equalBytes, TruncatedError } from "./bytes.ts";
 import { decodeCommit, decodeDevice, decodeKeys, decodePolicy } from "./journal_body.ts";
 import { decodeRecovery, decodeRevoke, decodeRoots, decodeSlot } from "./journal_body.ts";
 import { type Author, type Effect, fault } from "./journal_author.ts";
+import { checkCode } from "./journal_code.ts";
 import { holdAt, type JournalFacts } from "./journal_facts.ts";
 import { bringBack, holdRecovery, holdSlot, isCodeKnown, isFromRestored } from "./journal_hold.ts";
 import { EventKind, type JournalEvent } from "./journal.ts";
@@ -210,7 +211,8 @@ function dropSnapshots(facts: JournalFacts, event: JournalEvent, author: Author)
 
 function replaceRecovery(facts: JournalFacts, event: JournalEvent, author: Author): Effect {
   requireOwner(event, author);
-  const keys = decodeRecovery(event.body.slice());
+  const { keys } = decodeRecovery(event.body.slice());
+  checkCode(event, { publicKey: keys.ed25519, vaultId: facts.vaultId });
   const id = recoveryId(keys);
   if (isCodeKnown(facts, id)) throw fault("impossible", event, "the code was there before");
   const { timeMs, number: lastNumber } = event;

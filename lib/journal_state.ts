@@ -23,6 +23,7 @@ import {
   verifySignature,
 } from "./journal.ts";
 import { type Author, type Effect, fault } from "./journal_author.ts";
+import { checkCode } from "./journal_code.ts";
 import { findDroppable, judgeEvent } from "./journal_rules.ts";
 import { type SnapshotRow, SnapshotTable } from "./journal_snapshots.ts";
 import { deviceId, inviteId, recoveryId, Role } from "./identity.ts";
@@ -152,6 +153,7 @@ export class JournalState {
       throw fault("seen", event, "there is nothing that it can have seen");
     }
     this.#verify(event, { vaultId, publicKey: body.owner.ed25519 });
+    checkCode(event, { vaultId, publicKey: body.recovery.ed25519 });
     return () => void (this.#facts = foundFacts(event, { vaultId, id, body }));
   }
 

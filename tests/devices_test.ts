@@ -7,15 +7,17 @@ import {
   encodeCommit,
   encodeDevice,
   encodePolicy,
+  encodeRecoveryFields,
   encodeRevoke,
   encodeRoots,
   encodeSlot,
 } from "../lib/journal_body.ts";
+import { proveCode } from "../lib/journal_code.ts";
 import { EventKind } from "../lib/journal.ts";
 import { Log } from "../lib/log.ts";
 import { decodeRecord, encodeRecordHeader, recordId, RecordType } from "../lib/record.ts";
 import { concatBytes } from "../lib/bytes.ts";
-import { encodeRecoveryKeys, Role } from "../lib/identity.ts";
+import { Role } from "../lib/identity.ts";
 import { SYSTEM_CLOCK } from "../lib/time.ts";
 import { VaultStore } from "../lib/server/vault_store.ts";
 import { importReadKeys, readProfile } from "../lib/client/profile.ts";
@@ -23,6 +25,7 @@ import { ProfileFolder } from "../lib/client/profile_folder.ts";
 import { openVault, signByDevice } from "../lib/client/vault_access.ts";
 import { deriveLabelKey, deriveWriteKeys, setLabel } from "../lib/vault/secrets.ts";
 import { openRecord } from "../lib/vault/seal.ts";
+import { deriveRecoveryKey } from "../lib/vault/recovery.ts";
 import { openSession, type Session, unmaskKey } from "../lib/vault/session.ts";
 import { openRoot, rootSession } from "../lib/vault/root.ts";
 import { pseudoRandom } from "./vault/fixture.ts";
@@ -82,7 +85,11 @@ Deno.test("a writer with a modified client cannot read, delete, raise itself or 
     const zeros = (size: number) => new Uint8Array(size);
     const rules = { last: 1, hourly: 0, daily: 0, weekly: 0, monthly: 0, yearly: 0 };
     const other = [...journal.facts.devices.values()][2].id;
-    const recovery = { ...journal.facts.recovery.keys, ed25519: device.publicKey.ed25519 };
+    const code = await deriveRecoveryKey(crypto.getRandomValues(zeros(32)));
+    const fields = encodeRecoveryFields({ keys: code.publicKeys });
+    const change = { kind: EventKind.RECOVERY, signer: device.id, seen: journal.newest };
+    const proven = { vaultId: profile.vaultId, sign: code.sign };
+    const recovery = await proveCode({ ...change, body: fields }, proven);
     const name = zeros(40);
     const raised = { role: Role.OWNER, keys: device.publicKey, sealedName: name };
     const attempts: [EventKind, Uint8Array][] = [
@@ -90,7 +97,7 @@ Deno.test("a writer with a modified client cannot read, delete, raise itself or 
       [EventKind.DROP, encodeRoots([root])],
       [EventKind.REVOKE, encodeRevoke(other)],
       [EventKind.POLICY, encodePolicy({ holdMs: 86_400_000, ...rules })],
-      [EventKind.RECOVERY, encodeRecoveryKeys(recovery)],
+      [EventKind.RECOVERY, recovery],
       [EventKind.DEVICE, encodeDevice(raised)],
       [EventKind.SLOT, encodeSlot({ recipient: other, epoch: 1, sealed: zeros(2000) })],
     ];
@@ -221,6 +228,36 @@ Deno.test("a stolen owner cannot lock the others out: the operator brings them b
     });
     const kinds = (await bench.json("owner", "journal")).map(({ by, kind }) => `${kind} ${by}`);
     assert.equal(kinds.filter((kind) => kind === "restore the server's operator").length, 2);
+  });
+});
+
+Deno.test("a recovered device takes no keys from an owner whom the operator has brought back", async () => {
+  await withDevices(async (bench) => {
+    await bench.join("thief", "owner");
+    const source = bench.write("source", { "a": "mine" });
+    const [{ snapshot }] = await bench.json("owner", "backup", source);
+    await bench.must("owner", "devices", "revoke", "thief");
+    const [, thief] = await bench.json("owner", "devices");
+    await bench.server.stop();
+    const vault = (await bench.server.run("devices")).stdout.trim();
+    const restored = await bench.server.run("devices", "restore", "--vault", vault, thief.id);
+    assert.equal(restored.code, 0, restored.stderr);
+    await bench.server.start();
+    await bench.must("thief", "keys", "rotate"); // also for the recovery code
+    const address = `127.0.0.1:${bench.server.port}`;
+    const recovered = await bench.must(
+      ...["saved", "recover", address, "--code-file", bench.path("code")] as const,
+    );
+    assert.match(recovered.stderr, /warning: device "thief" is back in the vault/);
+    await bench.checkRestore("saved", { snapshot, source, files: { "a": "mine" } });
+    const doubtful = await bench.run("saved", "backup", source);
+    assert.equal(doubtful.code, 4);
+    assert.match(doubtful.stderr, /an owner that the server's operator has brought back/);
+    await bench.must("saved", "devices", "revoke", "thief"); // and changes the keys
+    const [second] = await bench.json("saved", "backup", source);
+    const files = { "a": "mine" };
+    await bench.checkRestore("owner", { snapshot: second.snapshot, source, files });
+    await bench.checkRestore("saved", { snapshot: second.snapshot, source, files });
   });
 });
 

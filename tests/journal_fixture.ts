@@ -3,7 +3,8 @@ import { generateKeyPairSync, type KeyObject, randomBytes, sign } from "node:cry
 import {
   encodeCommit,
   encodeDevice,
-  encodeFound,
+  encodeFoundFields,
+  encodeRecoveryFields,
   type InviteGrant,
   type RetentionPolicy,
 } from "../lib/journal_body.ts";
@@ -17,8 +18,16 @@ import {
   vaultIdOf,
 } from "../lib/journal.ts";
 import { encodeStatement } from "../lib/journal.ts";
+import { proveCode } from "../lib/journal_code.ts";
 import { JournalState } from "../lib/journal_state.ts";
-import { deviceId, type DeviceKeys, inviteId, recoveryId, Role } from "../lib/identity.ts";
+import {
+  deviceId,
+  type DeviceKeys,
+  inviteId,
+  recoveryId,
+  type RecoveryKeys,
+  Role,
+} from "../lib/identity.ts";
 
 export const DAY_MS = 24 * 3600 * 1000;
 export const START_MS = Date.UTC(2026, 0, 1);
@@ -33,6 +42,10 @@ export interface TestDevice extends TestSigner {
   keys: DeviceKeys;
 }
 
+export interface TestCode extends TestSigner {
+  keys: RecoveryKeys;
+}
+
 export function random(size: number): Uint8Array {
   return new Uint8Array(randomBytes(size));
 }
@@ -43,28 +56,40 @@ export function makeDevice(): TestDevice {
   return { id: deviceId(keys), ed25519, keys, sign: signerOf(privateKey) };
 }
 
+export function makeCode(): TestCode {
+  const { ed25519, privateKey } = makeEd25519();
+  const keys = { x25519: random(32), kem: random(1184), ed25519 };
+  return { id: recoveryId(keys), ed25519, keys, sign: signerOf(privateKey) };
+}
+
+/** Body of a found event: as the code agrees to it, or what somebody says who has its public keys only. */
+export function foundBody(
+  owner: TestDevice,
+  code: TestCode,
+  sign: TestSigner["sign"] = code.sign,
+): Promise<Uint8Array> {
+  const body = encodeFoundFields({
+    ...{ owner: owner.keys, recovery: code.keys },
+    readKey: { rsa: random(422), kem: random(1184) },
+    ...{ secretCheck: random(16), sealedName: random(40) },
+  });
+  const statement = { kind: EventKind.FOUND, signer: owner.id, seen: JOURNAL_START, body };
+  return proveCode(statement, { sign });
+}
+
 /** A vault with an owner, a writer and a recovery code; a clock that each event moves by a second. */
 export class TestVault {
   readonly state = new JournalState();
   readonly events: Uint8Array[] = [];
   readonly owner = makeDevice();
   readonly writer = makeDevice();
-  recovery!: TestSigner;
+  readonly recovery = makeCode();
   vaultId!: Uint8Array;
   nowMs = START_MS;
 
   static async create(): Promise<TestVault> {
     const vault = new TestVault();
-    const recoveryEd25519 = makeEd25519();
-    const { ed25519 } = recoveryEd25519;
-    const recovery = { x25519: random(32), kem: random(1184), ed25519 };
-    const sign = signerOf(recoveryEd25519.privateKey);
-    vault.recovery = { id: recoveryId(recovery), ed25519, sign };
-    const body = encodeFound({
-      ...{ owner: vault.owner.keys, recovery },
-      readKey: { rsa: random(422), kem: random(1184) },
-      ...{ secretCheck: random(16), sealedName: random(40) },
-    });
+    const body = await foundBody(vault.owner, vault.recovery);
     vault.vaultId = vaultIdOf(body);
     await vault.add(vault.owner, EventKind.FOUND, body, JOURNAL_START);
     await vault.addDevice(vault.writer, Role.WRITER);
@@ -108,6 +133,15 @@ export class TestVault {
   addDevice(device: TestDevice, role: Role, signer: TestSigner = this.owner): Promise<Uint8Array> {
     const body = encodeDevice({ role, keys: device.keys, sealedName: random(30) });
     return this.add(signer, EventKind.DEVICE, body);
+  }
+
+  /** Body of a recovery event by this owner, now. */
+  codeBody(owner: TestDevice, code: TestCode, vaultId = this.vaultId): Promise<Uint8Array> {
+    const body = encodeRecoveryFields(code);
+    const statement = {
+      ...{ kind: EventKind.RECOVERY, signer: owner.id, seen: this.state.newest, body },
+    };
+    return proveCode(statement, { vaultId, sign: code.sign });
   }
 
   /** Commits a random root and gives its id. */

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
+import { concatBytes } from "../lib/bytes.ts";
 import {
   encodeCommit,
   encodeDevice,
-  encodeFound,
   encodeKeys,
   encodePolicy,
   encodeRestore,
@@ -11,10 +11,28 @@ import {
   encodeSlot,
   Restored,
 } from "../lib/journal_body.ts";
-import { encodeEvent, EventKind, JournalError, type JournalFault } from "../lib/journal.ts";
+import {
+  decodeEvent,
+  encodeEvent,
+  EventKind,
+  JOURNAL_START,
+  JournalError,
+  type JournalFault,
+  signStatement,
+  vaultIdOf,
+} from "../lib/journal.ts";
 import { JournalState } from "../lib/journal_state.ts";
-import { encodeRecoveryKeys, Role } from "../lib/identity.ts";
-import { DAY_MS, makeDevice, policyOf, random, TestVault } from "./journal_fixture.ts";
+import { DEVICE_KEYS_BYTES, encodeDeviceKeys, Role } from "../lib/identity.ts";
+import {
+  DAY_MS,
+  foundBody,
+  makeCode,
+  makeDevice,
+  policyOf,
+  random,
+  START_MS,
+  TestVault,
+} from "./journal_fixture.ts";
 
 const setLabel = new Uint8Array(16);
 
@@ -197,7 +215,7 @@ Deno.test("roles: what each kind of event needs", async () => {
     [EventKind.POLICY, encodePolicy(policyOf({ last: 1 }))],
     [
       EventKind.RECOVERY,
-      encodeRecoveryKeys({ x25519: random(32), kem: random(1184), ed25519: random(32) }),
+      await vault.codeBody(vault.owner, makeCode()),
     ],
   ];
   for (const [kind, body] of ownerOnly) {
@@ -311,11 +329,48 @@ Deno.test("recovery enrols an owner; a new recovery code ends the old one", asyn
   const vault = await TestVault.create();
   const saved = makeDevice();
   await vault.addDevice(saved, Role.OWNER, vault.recovery);
-  const keys = { x25519: random(32), kem: random(1184), ed25519: random(32) };
-  await vault.add(saved, EventKind.RECOVERY, encodeRecoveryKeys(keys));
+  await vault.add(saved, EventKind.RECOVERY, await vault.codeBody(saved, makeCode()));
   const body = encodeDevice({ role: Role.OWNER, keys: makeDevice().keys, sealedName: random(3) });
   const event = vault.place(await vault.statement(vault.recovery, EventKind.DEVICE, body));
   assertFault(vault, event, "refused", /nobody knows/);
+});
+
+Deno.test("who knows only a code's public keys founds no vault with it", async () => {
+  const victim = await TestVault.create();
+  const thief = makeDevice();
+  const found = async (body: Uint8Array) => {
+    const fields = { kind: EventKind.FOUND, signer: thief.id, seen: JOURNAL_START, body };
+    const keys = { vaultId: vaultIdOf(body), sign: thief.sign };
+    const statement = await signStatement(fields, keys);
+    const place = { number: 1, previous: JOURNAL_START.hash, timeMs: START_MS };
+    return new JournalState().check(encodeEvent(place, statement));
+  };
+  const refused = { name: "JournalError", fault: "code" };
+  await assert.rejects(found(await foundBody(thief, victim.recovery, thief.sign)), refused);
+  // The real founding with another owner, and its proof as it was.
+  const real = decodeEvent(victim.events[0]).body;
+  const body = concatBytes(encodeDeviceKeys(thief.keys), real.subarray(DEVICE_KEYS_BYTES));
+  await assert.rejects(found(body), refused);
+  await found(await foundBody(thief, victim.recovery)); // with the code itself
+});
+
+Deno.test("a code's proof counts in its vault, at its place, and for its owner only", async () => {
+  const vault = await TestVault.create();
+  const thief = makeDevice();
+  await vault.addDevice(thief, Role.OWNER);
+  const code = makeCode();
+  const body = await vault.codeBody(vault.owner, code);
+  const byThief = await vault.statement(thief, EventKind.RECOVERY, body);
+  assertFault(vault, vault.place(byThief), "code");
+  const other = await TestVault.create();
+  const elsewhere = await other.codeBody(other.owner, code, vault.vaultId);
+  const inOther = await other.statement(other.owner, EventKind.RECOVERY, elsewhere);
+  assertFault(other, other.place(inOther), "code");
+  const here = await vault.statement(vault.owner, EventKind.RECOVERY, body);
+  vault.state.check(vault.place(here));
+  await vault.commit();
+  const later = await vault.statement(vault.owner, EventKind.RECOVERY, body);
+  assertFault(vault, vault.place(later), "code");
 });
 
 Deno.test("a drop must follow from a forget whose hold has passed", async () => {
@@ -380,12 +435,7 @@ Deno.test("times never go back and a vault is founded once", async () => {
   vault.nowMs = vault.state.facts.timeMs - 1;
   assertFault(vault, vault.place(statement), "impossible", /time/);
   vault.nowMs += 1;
-  const found = encodeFound({
-    owner: vault.owner.keys,
-    recovery: { x25519: random(32), kem: random(1184), ed25519: random(32) },
-    readKey: { rsa: random(422), kem: random(1184) },
-    ...{ secretCheck: random(16), sealedName: random(4) },
-  });
+  const found = await foundBody(vault.owner, makeCode());
   const again = vault.place(await vault.statement(vault.owner, EventKind.FOUND, found));
   assertFault(vault, again, "impossible", /there already/);
   assert.throws(() => new JournalState().apply(vault.events[1]), { fault: "cut" });
@@ -452,7 +502,7 @@ Deno.test("replaced slots and recovery codes are held with what belongs to them"
   const back = encodeRestore({ what: Restored.SLOT, id: recovery.id, number: right });
   vault.apply(vault.serverStatement(back));
   assert.equal(vault.state.facts.slots.get(recovery.id.toHex())!.event.number, right);
-  const code = encodeRecoveryKeys({ x25519: random(32), kem: random(1184), ed25519: random(32) });
+  const code = await vault.codeBody(vault.owner, makeCode());
   await vault.add(vault.owner, EventKind.RECOVERY, code);
   assert.notDeepEqual(vault.state.facts.recovery.id, recovery.id);
   vault.apply(vault.serverStatement(

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { concatBytes } from "../lib/bytes.ts";
 import {
   decodeEvent,
   decodeStatement,
@@ -24,16 +25,17 @@ import {
   decodeSlot,
   encodeCommit,
   encodeDevice,
-  encodeFound,
+  encodeFoundFields,
   encodeKeys,
   encodePolicy,
+  encodeRecoveryFields,
   encodeRestore,
   encodeRevoke,
   encodeRoots,
   encodeSlot,
   Restored,
 } from "../lib/journal_body.ts";
-import { encodeRecoveryKeys, Role } from "../lib/identity.ts";
+import { Role } from "../lib/identity.ts";
 import { policyOf, random } from "./journal_fixture.ts";
 import { check } from "./property.ts";
 
@@ -94,10 +96,14 @@ Deno.test("verifySignature() knows the example of RFC 8032, 7.1, test 3", () => 
 });
 
 const keys = { rsa: random(422), kem: random(1184), ed25519: random(32) };
-const recovery = { x25519: random(32), kem: random(1184), ed25519: random(32) };
+const code = { x25519: random(32), kem: random(1184), ed25519: random(32) };
+const recovery = { keys: code, codeProof: random(64) };
 const readKey = { rsa: random(422), kem: random(1184) };
 const grant = { owner: random(16), expiresMs: 7, publicKey: random(32), signature: random(64) };
-const found = { owner: keys, recovery, readKey, secretCheck: random(16), sealedName: random(9) };
+const found = {
+  ...{ owner: keys, recovery: code, readKey, secretCheck: random(16), sealedName: random(9) },
+  codeProof: random(64),
+};
 const device = { role: Role.READER, keys, sealedName: random(5) };
 const epoch = { epoch: 2, readKey, secretCheck: random(16) };
 const slot = { recipient: random(16), epoch: 3, sealed: random(50) };
@@ -108,7 +114,7 @@ const policy = policyOf({ hourly: 24, yearly: 3 });
 
 /** Kind, body, encoded, decoder, and whether a body may end anywhere. */
 const BODIES: [string, unknown, Uint8Array, (bytes: Uint8Array) => unknown, boolean?][] = [
-  ["found", found, encodeFound(found), decodeFound],
+  ["found", found, concatBytes(encodeFoundFields(found), found.codeProof), decodeFound],
   ["device", device, encodeDevice(device), decodeDevice],
   ["device by invite", { ...device, grant }, encodeDevice({ ...device, grant }), decodeDevice],
   ["revoke", slot.recipient, encodeRevoke(slot.recipient), decodeRevoke],
@@ -117,7 +123,11 @@ const BODIES: [string, unknown, Uint8Array, (bytes: Uint8Array) => unknown, bool
   ["commit", commit, encodeCommit(commit), decodeCommit],
   ["forget", roots, encodeRoots(roots), decodeRoots],
   ["policy", policy, encodePolicy(policy), decodePolicy],
-  ["recovery", recovery, encodeRecoveryKeys(recovery), decodeRecovery],
+  [
+    ...["recovery", recovery] as const,
+    concatBytes(encodeRecoveryFields(recovery), recovery.codeProof),
+    decodeRecovery,
+  ],
   ["restore", restore, encodeRestore(restore), decodeRestore],
 ];
 

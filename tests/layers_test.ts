@@ -9,8 +9,8 @@ import { fileURLToPath } from "node:url";
 const LEAVES = ["base32", "bytes", "errors", "limits", "time", "version"];
 const PURE = [
   ...["checksum", "crypto", "flags", "identity", "kdf", "login", "protocol", "record", "retention"],
-  ...["journal", "journal_author", "journal_body", "journal_checkpoint", "journal_facts"],
-  ...["journal_hold", "journal_rules", "journal_snapshots", "journal_state"],
+  ...["journal", "journal_author", "journal_body", "journal_checkpoint", "journal_code"],
+  ...["journal_facts", "journal_hold", "journal_rules", "journal_snapshots", "journal_state"],
   ...["protocol_v4", "protocol_v4_login"],
 ];
 const FOLDERS: Record<string, string[]> = { server: [], client: ["vault"], vault: [] };

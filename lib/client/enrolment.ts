@@ -3,9 +3,10 @@
  * added with the recovery code. What is sent once is on disk before, so that it can be sent again to the byte.
  */
 import { RefusedError, UnreachableError } from "../errors.ts";
-import { inviteId, type RecoveryKeys, Role } from "../identity.ts";
+import { inviteId, Role } from "../identity.ts";
 import type { Invite } from "../invite_line.ts";
-import { encodeDevice, encodeFound, encodeSlot } from "../journal_body.ts";
+import { encodeDevice, encodeFoundFields, encodeSlot } from "../journal_body.ts";
+import { proveCode } from "../journal_code.ts";
 import {
   EventKind,
   JOURNAL_START,
@@ -23,6 +24,7 @@ import { sealName } from "../vault/device_name.ts";
 import { deriveInviteKeys, openBundle } from "../vault/invite.ts";
 import { checkKeyring, type Keyring, sealRecoverySlot } from "../vault/keyring.ts";
 import { type DevicePrivateKey, generateReadKey, importReadKey } from "../vault/private_key.ts";
+import type { RecoveryPrivateKey } from "../vault/recovery.ts";
 import { deriveWriteKeys, WRITE_SECRET_BYTES } from "../vault/secrets.ts";
 import { followJournal } from "./journal_sync.ts";
 import { askWire, connectWire, type ServerPlace } from "./login_v4.ts";
@@ -65,21 +67,22 @@ export async function prepareFounding(
     token: Uint8Array;
     device: DevicePrivateKey;
     deviceName: string;
-    recovery: RecoveryKeys;
+    recovery: RecoveryPrivateKey;
   },
 ): Promise<Enrolment> {
   const writeSecret = crypto.getRandomValues(new Uint8Array(WRITE_SECRET_BYTES));
   const readKey = await generateReadKey();
-  const body = encodeFound({
+  const fields = encodeFoundFields({
     owner: device.publicKey,
-    recovery,
+    recovery: recovery.publicKeys,
     readKey: (await importReadKey(readKey)).publicKey,
     secretCheck: deriveWriteKeys(writeSecret).secretCheck,
     sealedName: await sealName(deviceName, { writeSecret, epoch: 1 }),
   });
+  const unproven = { kind: EventKind.FOUND, signer: device.id, seen: JOURNAL_START, body: fields };
+  const body = await proveCode(unproven, { sign: recovery.sign });
   const vaultId = vaultIdOf(body);
-  const fields = { kind: EventKind.FOUND, signer: device.id, seen: JOURNAL_START, body };
-  const statement = await signStatement(fields, { vaultId, sign: device.sign });
+  const statement = await signStatement({ ...unproven, body }, { vaultId, sign: device.sign });
   const keyring = { role: Role.OWNER, epochs: [{ writeSecret, readKey }] };
   return { kind: "new", token, statement, vaultId, deviceName, keyring, expected: JOURNAL_START };
 }

@@ -118,7 +118,7 @@ const TEXTS: Record<EventKind, Describe> = {
     };
   },
   [EventKind.RECOVERY]: (body) => {
-    const code = recoveryId(decodeRecovery(body)).toHex();
+    const code = recoveryId(decodeRecovery(body).keys).toHex();
     return { words: "replaced the recovery code", fields: { code } };
   },
   [EventKind.RESTORE]: async (body, context) => {

@@ -118,7 +118,7 @@ async function prepare(
 ): Promise<Enrolment> {
   if (kind === "join") return await prepareJoining({ server, secret, device, deviceName });
   // Before the vault is there: a vault whose code nobody has must not come to be.
-  const { publicKeys: recovery } = await deriveRecoveryKey(await handOverCode(handOver));
+  const recovery = await deriveRecoveryKey(await handOverCode(handOver));
   return await prepareFounding({ token: secret, device, deviceName, recovery });
 }
 

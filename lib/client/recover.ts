@@ -4,7 +4,8 @@ import { DamagedError, ExitCode, HoldfastError, RefusedError, UsageError } from 
 import { type HostPort, parseFlags, parseHostPort } from "../flags.ts";
 import { Role } from "../identity.ts";
 import { decodeSlot, encodeDevice } from "../journal_body.ts";
-import { EventKind, signStatement } from "../journal.ts";
+import { EventKind, JournalError, signStatement } from "../journal.ts";
+import type { JournalFacts } from "../journal_facts.ts";
 import { JournalState } from "../journal_state.ts";
 import { CLIENT_DEFAULTS } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
@@ -12,6 +13,7 @@ import { fetchCertificate } from "../tls.ts";
 import { sealName } from "../vault/device_name.ts";
 import {
   checkKeyring,
+  isMissingEpoch,
   type Keyring,
   openRecoverySlot,
   type SlotContent,
@@ -22,6 +24,7 @@ import {
   parseRecoveryCode,
   type RecoveryPrivateKey,
 } from "../vault/recovery.ts";
+import { noteReturned } from "./brought_back.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
 import { firstLogin } from "./enrolment.ts";
 import { checkDeviceName, prepareDevice } from "./init.ts";
@@ -89,6 +92,7 @@ async function recover(options: RecoverOptions): Promise<number> {
   };
   const { profile, session } = await firstLogin({ server, device, enrolment, folder });
   session.close();
+  await noteReturned(profile, new Set());
   await writeProfile(folder, profile);
   const snapshots = profile.journal.facts.snapshots.size;
   if (json) {
@@ -113,9 +117,9 @@ async function addOwner(
   const session = await connect(server, key);
   try {
     const { vaultId } = session.welcome;
-    const journal = new JournalState();
-    await followJournal(journal, { session, vaultId });
-    const keyring = await openKeyring({ server, key, journal, session });
+    const journal = await readJournal(session, vaultId);
+    const slotKeyring = await openKeyring({ server, key, journal, session });
+    const keyring = withoutDoubtful(slotKeyring, journal.facts);
     if (journal.device(device.id) === undefined) {
       const epoch = keyring.epochs.length;
       const { writeSecret } = keyring.epochs[epoch - 1];
@@ -128,6 +132,40 @@ async function addOwner(
   } finally {
     session.close();
   }
+}
+
+/** The journal, if it is of a vault that this code was made for: its rules demand the code's own signature. */
+async function readJournal(
+  session: VaultClientSession,
+  vaultId: Uint8Array,
+): Promise<JournalState> {
+  const journal = new JournalState();
+  try {
+    await followJournal(journal, { session, vaultId });
+    return journal;
+  } catch (cause) {
+    if (!(cause instanceof JournalError) || cause.fault !== "code") throw cause;
+    throw new DamagedError(
+      `Cannot trust server: it shows a vault that was not made with this recovery code (${cause.message})`,
+      {
+        hint:
+          "somebody has made it who knows the code's public half, as the server's operator does",
+        cause,
+      },
+    );
+  }
+}
+
+/**
+ * Without the newest epochs if an owner began them whom the server's operator had brought back: as every device, this one
+ * takes no keys from such an owner to write with. It can begin an epoch itself.
+ */
+function withoutDoubtful(keyring: Keyring, { epochs, recovery }: JournalFacts): Keyring {
+  if (recovery.isRestored) return keyring;
+  const known = keyring.epochs.map((secrets, index) =>
+    !isMissingEpoch(secrets) && !epochs[index].isRestored
+  );
+  return { ...keyring, epochs: keyring.epochs.slice(0, known.lastIndexOf(true) + 1) };
 }
 
 async function connect(server: ServerPlace, key: RecoveryPrivateKey): Promise<VaultClientSession> {

@@ -1,16 +1,17 @@
 /** `client recovery`: another recovery code for the vault. */
 import { ExitCode, UsageError } from "../errors.ts";
 import { parseFlags } from "../flags.ts";
-import { encodeRecoveryKeys } from "../identity.ts";
 import { EventKind } from "../journal.ts";
+import { encodeRecoveryFields } from "../journal_body.ts";
+import { proveCode } from "../journal_code.ts";
 import { type Command, print, printError } from "../program.ts";
-import { deriveRecoveryKey } from "../vault/recovery.ts";
+import { deriveRecoveryKey, type RecoveryPrivateKey } from "../vault/recovery.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
 import { leaveSlots } from "./key_change.ts";
 import { withOwner } from "./owner_access.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { type HandOver, handOverCode, planHandOver } from "./recovery_code.ts";
-import { appendEvent, waitForNewestKeys } from "./vault_access.ts";
+import { appendEvent, type VaultAccess, waitForNewestKeys } from "./vault_access.ts";
 
 const HELP = `client recovery: makes another recovery code for the vault
 
@@ -51,15 +52,27 @@ function renew({ folder, handOver, json }: RecoveryOptions): Promise<number> {
     work: async (vault) => {
       await waitForNewestKeys(vault);
       // Before the old one is void: a vault whose code nobody has must not come to be.
-      const { publicKeys, id } = await deriveRecoveryKey(await handOverCode(handOver));
-      const body = encodeRecoveryKeys(publicKeys);
-      await appendEvent(vault, () => Promise.resolve({ kind: EventKind.RECOVERY, body }));
+      const code = await deriveRecoveryKey(await handOverCode(handOver));
+      await appendEvent(vault, async () => ({
+        kind: EventKind.RECOVERY,
+        body: await proveNewCode(vault, code),
+      }));
       await leaveSlots(vault, { includeRestored: vault.profile.journal.facts.recovery.isRestored });
-      if (json) print(JSON.stringify({ event: "recovery", code: id.toHex() }));
+      if (json) print(JSON.stringify({ event: "recovery", code: code.id.toHex() }));
       else printError("the vault has a new recovery code; the one before is void");
       return ExitCode.DONE;
     },
   });
+}
+
+/** The new code signs where in the history it comes, so what was there before it cannot be kept from it. */
+function proveNewCode(
+  { profile: { vaultId, device, journal } }: VaultAccess,
+  { publicKeys, sign }: RecoveryPrivateKey,
+): Promise<Uint8Array> {
+  const body = encodeRecoveryFields({ keys: publicKeys });
+  const statement = { kind: EventKind.RECOVERY, signer: device.id, seen: journal.newest, body };
+  return proveCode(statement, { vaultId, sign });
 }
 
 function parseOptions(args: string[]): RecoveryOptions {

@@ -201,7 +201,7 @@ export class VaultJournal implements AsyncDisposable {
 
 /** Id of the recovery code that an event puts in the place of another. */
 function findNewLocator({ kind, body }: JournalEvent): Uint8Array | undefined {
-  if (kind === EventKind.RECOVERY) return recoveryId(decodeRecovery(body));
+  if (kind === EventKind.RECOVERY) return recoveryId(decodeRecovery(body).keys);
   if (kind !== EventKind.RESTORE) return undefined;
   const { what, id } = decodeRestore(body);
   return what === Restored.RECOVERY ? id : undefined;

@@ -153,7 +153,7 @@ export class VaultFixture {
     const recovery = await deriveRecoveryKey(new Uint8Array(32));
     const enrolment = await prepareFounding({
       token: this.server.drawToken(),
-      ...{ device, deviceName: "tester", recovery: recovery.publicKeys },
+      ...{ device, deviceName: "tester", recovery },
     });
     const server = this.server.place;
     await enrol(server, enrolment);

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { EventKind, JOURNAL_START, signStatement, vaultIdOf } from "../../lib/journal.ts";
-import { decodeFound, encodeDevice, encodeFound } from "../../lib/journal_body.ts";
+import { decodeFound, encodeDevice, encodeFoundFields } from "../../lib/journal_body.ts";
+import { proveCode } from "../../lib/journal_code.ts";
 import * as v4 from "../../lib/protocol_v4.ts";
 import { AnswerCode, RequestCode } from "../../lib/protocol_v4.ts";
 import * as login from "../../lib/protocol_v4_login.ts";
@@ -58,12 +59,17 @@ Deno.test("FOUND refuses what founds no vault, and a recovery code that is taken
     assert.equal(await found(forged), "BAD_EVENT");
     assert.equal(await found(random(200)), "BAD_EVENT");
     const { vault: taken } = await server.found(deviceA);
-    const body = encodeFound({ ...decodeFound(taken.body), secretCheck: random(16) });
-    const statement = await signStatement(
-      { kind: EventKind.FOUND, signer: deviceA.id, seen: JOURNAL_START, body },
-      { vaultId: vaultIdOf(body), sign: deviceA.sign },
-    );
-    assert.equal(await found(statement), "BAD_EVENT");
+    // Another vault with the code of this one, whose locator is taken; and with a code that has not agreed.
+    const founding = { kind: EventKind.FOUND, signer: deviceA.id, seen: JOURNAL_START };
+    const strange = await foundBody(deviceB);
+    for (const [code, { sign }] of [[taken, taken.recovery], [strange, deviceA]] as const) {
+      const { recovery } = decodeFound(code.body);
+      const changed = { recovery, secretCheck: random(16) };
+      const fields = encodeFoundFields({ ...decodeFound(taken.body), ...changed });
+      const body = await proveCode({ ...founding, body: fields }, { sign });
+      const keys = { vaultId: vaultIdOf(body), sign: deviceA.sign };
+      assert.equal(await found(await signStatement({ ...founding, body }, keys)), "BAD_EVENT");
+    }
   });
 });
 

@@ -17,7 +17,8 @@ import {
   signStatement,
   vaultIdOf,
 } from "../../lib/journal.ts";
-import { encodeCommit, encodeDevice, encodeFound } from "../../lib/journal_body.ts";
+import { encodeCommit, encodeDevice, encodeFoundFields } from "../../lib/journal_body.ts";
+import { proveCode } from "../../lib/journal_code.ts";
 import { SERVER_DEFAULTS } from "../../lib/limits.ts";
 import { Log } from "../../lib/log.ts";
 import { decryptLoginSecret, proveLogin } from "../../lib/login.ts";
@@ -183,7 +184,7 @@ export interface TestVault {
 
 export async function foundBody(device: DevicePrivateKey): Promise<TestVault> {
   const recovery = await deriveRecoveryKey(random(32));
-  const body = encodeFound({
+  const fields = encodeFoundFields({
     owner: device.publicKey,
     recovery: recovery.publicKeys,
     readKey: { rsa: random(422), kem: random(1184) },
@@ -191,6 +192,8 @@ export async function foundBody(device: DevicePrivateKey): Promise<TestVault> {
     sealedName: random(40),
   });
   assert.deepEqual(recovery.id, recoveryId(recovery.publicKeys));
+  const statement = { kind: EventKind.FOUND, signer: device.id, seen: JOURNAL_START, body: fields };
+  const body = await proveCode(statement, { sign: recovery.sign });
   const id = vaultIdOf(body);
   const sign: TestVault["sign"] = ({ id: signer, sign }, kind, body, seen) =>
     signStatement({ kind, signer, seen, body }, { vaultId: id, sign });

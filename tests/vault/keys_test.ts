@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { DamagedError, UsageError } from "../../lib/errors.ts";
 import { hkdf, hmac } from "../../lib/kdf.ts";
 import { recordId, RecordType } from "../../lib/record.ts";
-import { encodeFound } from "../../lib/journal_body.ts";
+import { encodeFoundFields } from "../../lib/journal_body.ts";
+import { proveCode } from "../../lib/journal_code.ts";
 import { EventKind, JOURNAL_START, vaultIdOf } from "../../lib/journal.ts";
 import { encodeEvent, signStatement } from "../../lib/journal.ts";
 import { JournalState } from "../../lib/journal_state.ts";
@@ -242,16 +243,17 @@ Deno.test("keyrings: round trip, every truncation, and writers get no read key",
 Deno.test("checkKeyring() names secrets that are not those of the journal", async () => {
   const writeSecret = idOf(1);
   const recovery = await deriveRecoveryKey(pseudoRandom(32, 8));
-  const body = encodeFound({
+  const fields = encodeFoundFields({
     owner: device.publicKey,
     recovery: recovery.publicKeys,
     readKey: readKey.publicKey,
     secretCheck: deriveWriteKeys(writeSecret).secretCheck,
     sealedName: await sealName("laptop", { writeSecret, epoch: 1 }),
   });
-  const statement = { kind: EventKind.FOUND, signer: device.id, seen: JOURNAL_START, body };
+  const unproven = { kind: EventKind.FOUND, signer: device.id, seen: JOURNAL_START, body: fields };
+  const body = await proveCode(unproven, { sign: recovery.sign });
   const id = vaultIdOf(body);
-  const signed = await signStatement(statement, { vaultId: id, sign: device.sign });
+  const signed = await signStatement({ ...unproven, body }, { vaultId: id, sign: device.sign });
   const state = new JournalState();
   state.apply(encodeEvent({ number: 1, previous: JOURNAL_START.hash, timeMs: 1 }, signed));
   const facts = state.facts;

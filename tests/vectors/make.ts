@@ -7,8 +7,9 @@ import { concatBytes } from "../../lib/bytes.ts";
 import {
   encodeCommit,
   encodeDevice,
-  encodeFound,
+  encodeFoundFields,
   encodePolicy,
+  encodeRecoveryFields,
   encodeRestore,
   encodeRevoke,
   encodeRoots,
@@ -22,6 +23,7 @@ import {
   signStatement,
   vaultIdOf,
 } from "../../lib/journal.ts";
+import { proveCode } from "../../lib/journal_code.ts";
 import { JournalState } from "../../lib/journal_state.ts";
 import { encodeDeviceKeys, encodeReadKey, encodeRecoveryKeys, Role } from "../../lib/identity.ts";
 import { encryptLoginSecret, importRsaPublicKey, proveLogin } from "../../lib/login.ts";
@@ -58,6 +60,8 @@ export interface VectorKeys {
 
 export const WRITE_SECRET = new Uint8Array(32).fill(0x11);
 export const RECOVERY_SECRET = new Uint8Array(32).fill(0x22);
+/** Of the code that takes the place of the first. */
+export const NEXT_RECOVERY_SECRET = new Uint8Array(32).fill(0x23);
 export const INVITE_SECRET = new Uint8Array(32).fill(0x33);
 export const SESSION: Session = { id: idOf(0, 2), key: new Uint8Array(32).fill(0x44) };
 export const PIN = new Uint8Array(32).fill(0x55);
@@ -254,10 +258,16 @@ async function makeJournal(keys: VectorKeys): Promise<unknown> {
   const owner = await importDeviceKey(fromHex(keys.device));
   const writer = await importDeviceKey(fromHex(keys.writer));
   const { publicKey: readKey } = await importReadKey(fromHex(keys.readKey));
-  const { publicKeys: recovery } = await deriveRecoveryKey(RECOVERY_SECRET);
+  const code = await deriveRecoveryKey(RECOVERY_SECRET);
+  const nextCode = await deriveRecoveryKey(NEXT_RECOVERY_SECRET);
   const { secretCheck } = deriveWriteKeys(WRITE_SECRET);
   const sealedName = new Uint8Array(287).fill(1);
-  const found = encodeFound({ owner: owner.publicKey, recovery, readKey, secretCheck, sealedName });
+  const found = await proveCode({
+    ...{ kind: EventKind.FOUND, signer: owner.id, seen: JOURNAL_START },
+    body: encodeFoundFields({
+      ...{ owner: owner.publicKey, recovery: code.publicKeys, readKey, secretCheck, sealedName },
+    }),
+  }, { sign: code.sign });
   const vaultId = vaultIdOf(found);
   const root = idOf(50);
   const commit = encodeCommit({ root, setLabel: idOf(51).slice(0, 16), tagLabels: [] });
@@ -283,6 +293,10 @@ async function makeJournal(keys: VectorKeys): Promise<unknown> {
     const statement = { kind, signer: signer.id, seen: state.newest, body };
     place(await signStatement(statement, { vaultId, sign: signer.sign }), TIME_MS + index);
   }
+  const replaced = { kind: EventKind.RECOVERY, signer: owner.id, seen: state.newest };
+  const fields = encodeRecoveryFields({ keys: nextCode.publicKeys });
+  const body = await proveCode({ ...replaced, body: fields }, { vaultId, sign: nextCode.sign });
+  place(await signStatement({ ...replaced, body }, { vaultId, sign: owner.sign }), TIME_MS + 6);
   const unsigned = {
     ...{ signer: new Uint8Array(16), seen: JOURNAL_START, signature: new Uint8Array(64) },
   };
