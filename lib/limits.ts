@@ -246,7 +246,9 @@ export const STORE = {
   uncountedBytesMax: 64 * KIB,
   /** A backup session ends when it was not used for this long. */
   sessionMs: 6 * 60 * 60 * SECOND,
-  sessionsPerVaultMax: 64,
+  /** So that whoever has stolen one device does not keep the others from backing up. */
+  sessionsPerDeviceMax: 8,
+  sessionsPerVaultMax: 256,
   /** With so many, a device's session gives way to its next one when it was not used for this long. */
   abandonedMs: 60 * SECOND,
   /** How long it is remembered that a session was fenced, or what an invite was used for. */

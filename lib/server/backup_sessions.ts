@@ -48,6 +48,9 @@ export class BackupSessions {
     this.#clock = clock;
   }
 
+  /** The opening under way: two at once might both find room for the last one. */
+  #opening: Promise<unknown> = Promise.resolve();
+
   /** Sessions with a COMMIT under way: they may have been ended since it came. */
   readonly #committing = new Map<BackupSession, number>();
 
@@ -64,15 +67,17 @@ export class BackupSessions {
    *
    * @throws {SessionError}
    */
-  async open(
+  open(vault: number, opened: { id: Uint8Array; device: Uint8Array }): Promise<BackupSession> {
+    const opening = this.#opening.then(() => this.#open(vault, opened));
+    this.#opening = opening.catch(() => {});
+    return opening;
+  }
+
+  async #open(
     vault: number,
     { id, device }: { id: Uint8Array; device: Uint8Array },
   ): Promise<BackupSession> {
-    const known = await this.#db.findSession(vault, id);
-    const isFull = !known && await this.#db.countOpenSessions(vault) >= STORE.sessionsPerVaultMax;
-    if (isFull && !(await this.#fenceAbandoned(vault, device))) {
-      throw new SessionError("too many", "the vault has too many open ones");
-    }
+    if (!(await this.#db.findSession(vault, id))) await this.#makeRoom(vault, device);
     const openedMs = this.#clock.wall();
     const row = await this.#db.addSession(vault, { id, device, openedMs });
     if (row.device.toHex() !== device.toHex()) {
@@ -109,12 +114,28 @@ export class BackupSessions {
     }
   }
 
+  /** @throws {SessionError} if there is no room for one more of this device */
+  async #makeRoom(vault: number, device: Uint8Array): Promise<void> {
+    const isDeviceFull = this.#ofDevice(vault, device).length >= STORE.sessionsPerDeviceMax;
+    const isFull = isDeviceFull ||
+      await this.#db.countOpenSessions(vault) >= STORE.sessionsPerVaultMax;
+    if (!isFull || await this.#fenceAbandoned(vault, device)) return;
+    const who = isDeviceFull ? "this device" : "the vault";
+    throw new SessionError("too many", `${who} has too many open ones`);
+  }
+
+  /** Those that are open. */
+  #ofDevice(vault: number, device: Uint8Array): BackupSession[] {
+    const name = device.toHex();
+    return [...this.#sessions.values()]
+      .filter((session) => session.vault === vault && session.device.toHex() === name);
+  }
+
   /** Ends the device's own session that was not used for the longest time: runs that were killed leave them. */
   async #fenceAbandoned(vault: number, device: Uint8Array): Promise<boolean> {
     const abandonedMs = this.#clock.elapsed() - STORE.abandonedMs;
-    const [oldest] = [...this.#sessions.values()]
-      .filter((session) => session.vault === vault && session.usedMs <= abandonedMs)
-      .filter((session) => session.device.toHex() === device.toHex())
+    const [oldest] = this.#ofDevice(vault, device)
+      .filter(({ usedMs }) => usedMs <= abandonedMs)
       .sort((a, b) => a.usedMs - b.usedMs);
     if (oldest) await this.fence(oldest);
     return oldest !== undefined;

@@ -5,6 +5,7 @@ import { STORE } from "../../lib/limits.ts";
 import * as v4 from "../../lib/protocol_v4.ts";
 import { AnswerCode, RequestCode } from "../../lib/protocol_v4.ts";
 import { recordId, RecordType } from "../../lib/record.ts";
+import { BackupSessions } from "../../lib/server/backup_sessions.ts";
 import {
   deviceA,
   deviceB,
@@ -263,18 +264,53 @@ Deno.test("a session is shared by its device's connections and survives the serv
   });
 });
 
-Deno.test("a vault has a bounded number of open sessions", async () => {
+Deno.test("a device has a bounded number of open sessions, and cannot hold up another", async () => {
   await withServer(async (server) => {
     const member = await server.found();
-    for (let i = 0; i < STORE.sessionsPerVaultMax; i++) {
+    await member.addDevice(deviceB, 1);
+    const connections = [member, ...await Promise.all([1, 2, 3].map(() => member.again(server)))];
+    for (let i = 0; i < STORE.sessionsPerDeviceMax - 1; i++) {
       member.sessionId = random(16);
       await member.open();
     }
+    // At once, from several connections: one finds room.
+    const answers = await Promise.allSettled(
+      connections.map((connection) =>
+        connection.ask(RequestCode.OPEN, v4.encodeSessionId(random(16)))
+      ),
+    );
+    assert.equal(answers.filter(({ status }) => status === "fulfilled").length, 1);
     const more = v4.encodeSessionId(random(16));
     assert.equal(await member.refused(RequestCode.OPEN, more), "BUSY");
     await member.open(); // one that is open already
+    const client = await server.connect();
+    await client.login(deviceB, member.vault.id);
+    const other = new TestMember(client, deviceB, member.vault, member.seen);
+    await other.open();
     server.clock.shiftMs += STORE.abandonedMs;
     assert.equal((await member.ask(RequestCode.OPEN, more)).code, AnswerCode.SESSION);
+    await server.restart();
+    const later = await member.again(server);
+    const another = v4.encodeSessionId(random(16));
+    assert.equal(await later.refused(RequestCode.OPEN, another), "BUSY"); // as before
+  });
+});
+
+Deno.test("a vault has a bounded number of open sessions, whatever the device", async () => {
+  await withServer(async (server) => {
+    const { vault } = await server.found();
+    const { number } = (await server.vaults.findVault(vault.id))!;
+    const sessions = await BackupSessions.load(server.vaults, server.clock);
+    const open = (device: Uint8Array) => sessions.open(number, { id: random(16), device });
+    for (let i = 0; i < STORE.sessionsPerVaultMax; i++) {
+      await open(new Uint8Array(16).fill(i / STORE.sessionsPerDeviceMax));
+    }
+    const full = /Cannot open session: the vault has too many open ones/;
+    await assert.rejects(open(random(16)), full);
+    await assert.rejects(open(new Uint8Array(16)), /this device has too many open ones/);
+    server.clock.shiftMs += STORE.abandonedMs;
+    await assert.rejects(open(random(16)), full); // it has none of its own to give up
+    await open(new Uint8Array(16));
   });
 });
 
