@@ -77,7 +77,7 @@ async function recover(options: RecoverOptions): Promise<number> {
       hint: "--profile DIR makes another one elsewhere",
     });
   }
-  const key = await deriveRecoveryKey(parseRecoveryCode(readCode(codePath)));
+  const key = await deriveRecoveryKey(parseRecoveryCode(await readCode(codePath)));
   // Whoever answers there: the pin is compared once the slot is open.
   const { pem, pin } = await fetchCertificate(address, { connectMs: CLIENT_DEFAULTS.connectMs });
   const server = { addresses: [address], pin, certificatePem: pem };

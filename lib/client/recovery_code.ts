@@ -5,7 +5,7 @@ import { RefusedError, UsageError } from "../errors.ts";
 import { SETTINGS_FILE_BYTES_MAX } from "../limits.ts";
 import { print, printError } from "../program.ts";
 import { formatRecoveryCode, RECOVERY_SECRET_BYTES } from "../vault/recovery.ts";
-import { askLine, canAsk } from "./terminal.ts";
+import { askLine, askSecret, canAsk } from "./terminal.ts";
 
 /** To whom a code is handed. */
 export type HandOver =
@@ -48,15 +48,15 @@ export async function handOverCode(handOver: HandOver): Promise<Uint8Array> {
   return secret;
 }
 
-/** The code that somebody has in a file, or types. */
-export function readCode(path: string | undefined): string {
+/** The code that somebody has in a file, or types; it is not shown. */
+export async function readCode(path: string | undefined): Promise<string> {
   if (path !== undefined) {
     if (Deno.statSync(path).size > SETTINGS_FILE_BYTES_MAX) {
       throw new UsageError(`Cannot read ${path}: too large for a recovery code`);
     }
     return Deno.readTextFileSync(path).trim();
   }
-  if (canAsk()) return askLine("Recovery code: ");
+  if (canAsk()) return await askSecret("Recovery code: ");
   throw new UsageError("Cannot ask for the recovery code: there is no terminal", {
     hint: "--code-file FILE reads it from a file",
   });
