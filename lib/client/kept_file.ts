@@ -1,21 +1,23 @@
 /**
  * The entries of the last snapshot of a set of paths, kept in the profile so that unchanged files need not be read
- * (docs/architecture.md, "Kept entries"). A file is a row of blocks, each with its size (4) and a keyed hash (32) over
- * the file's own random id, the block's number and its bytes. One block for each segment, in order; then what they
+ * (docs/architecture.md, "Kept entries"). A file is a row of sealed blocks (`kept_seal.ts`), each with its size (4)
+ * before it, under a key that follows from the file's own random id. One block for each segment, in order; then what they
  * belong to; then the size of that last block (4) once more. Written and read a block at a time.
  *
  * Whatever is wrong with such a file, it is as if it were not there: that takes longer, and nothing else.
  */
 import { ByteReader, ByteWriter, concatBytes, equalBytes } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
-import { HASH_BYTES, hmac } from "../kdf.ts";
 import { BACKUP } from "../limits.ts";
 import { RECORD_ID_BYTES, RecordType } from "../record.ts";
 import type { RecordContent } from "../vault/seal.ts";
 import { MASKED_KEY_BYTES, type Reference } from "../vault/session.ts";
+import { BlockSealer, TAG_BYTES } from "./kept_seal.ts";
 
-const MAGIC = new TextEncoder().encode("holdfast kept 1\n");
+const MAGIC = new TextEncoder().encode("holdfast kept 2\n");
 const FILE_ID_BYTES = 16;
+/** Number of the last block: its reader does not know yet how many come before it. */
+const FINAL_NUMBER = 0xffff_ffff;
 /** Number of segments 4, root 32, start 8, entries 8, bytes 8, number of index records 4. */
 const HEAD_BYTES = 4 + RECORD_ID_BYTES + 8 + 8 + 8 + 4;
 const REFERENCE_BYTES = 2 * RECORD_ID_BYTES + MASKED_KEY_BYTES;
@@ -44,29 +46,30 @@ export interface KeptSegment {
 /** Writes a kept file block by block; until {@link KeptWriter.finish} nobody takes it for one. */
 export class KeptWriter {
   readonly #file: Deno.FsFile;
-  readonly #key: Uint8Array;
-  readonly #fileId = crypto.getRandomValues(new Uint8Array(FILE_ID_BYTES));
+  readonly #sealer: BlockSealer;
   #number = 0;
 
-  /** @param key of the keyed hash; it names the vault as well */
+  /** @param key from which that of the file follows; it names the vault as well */
   constructor(path: string, key: Uint8Array) {
-    this.#key = key;
+    const fileId = crypto.getRandomValues(new Uint8Array(FILE_ID_BYTES));
+    this.#sealer = new BlockSealer(key, fileId);
     this.#file = Deno.openSync(path, { write: true, create: true, truncate: true, mode: 0o600 });
-    this.#write(concatBytes(MAGIC, this.#fileId));
+    this.#write(concatBytes(MAGIC, fileId));
   }
 
   addSegment({ reference, content }: KeptSegment): void {
     const { links, plaintext } = content;
     const count = new ByteWriter(2).u16(links.length).done();
-    this.#writeBlock(concatBytes(encodeReference(reference), count, ...links, plaintext));
+    const block = concatBytes(encodeReference(reference), count, ...links, plaintext);
+    this.#writeBlock(this.#number++, block);
   }
 
   finish({ root, startMs, entries, bytes, indexes, sparse }: KeptHead): void {
     const fields = new ByteWriter(HEAD_BYTES).u32(this.#number).bytes(root).u64(startMs)
       .u64(entries).u64(bytes).u32(indexes.length).done();
     const block = concatBytes(fields, ...indexes.map(encodeReference), ...sparse);
-    this.#writeBlock(block);
-    this.#write(new ByteWriter(4).u32(block.length).done());
+    const size = this.#writeBlock(FINAL_NUMBER, block);
+    this.#write(new ByteWriter(4).u32(size).done());
     this.close();
   }
 
@@ -78,10 +81,12 @@ export class KeptWriter {
     }
   }
 
-  #writeBlock(block: Uint8Array): void {
-    const hash = blockHash(this.#key, { fileId: this.#fileId, number: this.#number++, block });
-    this.#write(concatBytes(new ByteWriter(4).u32(block.length).done(), hash));
-    this.#write(block);
+  /** @returns the size of the sealed block */
+  #writeBlock(number: number, block: Uint8Array): number {
+    const sealed = this.#sealer.seal(number, block);
+    this.#write(new ByteWriter(4).u32(sealed.length).done());
+    this.#write(sealed);
+    return sealed.length;
   }
 
   #write(bytes: Uint8Array): void {
@@ -93,27 +98,20 @@ export class KeptWriter {
 export class KeptFile implements Disposable {
   readonly head: KeptHead;
   readonly #file: Deno.FsFile;
-  readonly #key: Uint8Array;
-  readonly #fileId: Uint8Array;
+  readonly #sealer: BlockSealer;
   readonly #segments: number;
 
   /** @throws {DamagedError} if it is not what {@link KeptWriter} made with this key */
   private constructor(file: Deno.FsFile, key: Uint8Array) {
     this.#file = file;
-    this.#key = key;
     const size = file.seekSync(0, Deno.SeekMode.End);
     const start = this.#readAt(0, MAGIC.length + FILE_ID_BYTES);
     if (!equalBytes(start.subarray(0, MAGIC.length), MAGIC)) throw damaged("unknown format");
-    this.#fileId = start.subarray(MAGIC.length);
-    const lastBytes = new ByteReader(this.#readAt(size - 4, 4)).u32();
-    const at = size - 4 - lastBytes - HASH_BYTES;
-    if (lastBytes > BACKUP.keptRecordBytesMax || at < start.length) throw damaged("bad sizes");
-    const rest = this.#readAt(at, HASH_BYTES + lastBytes);
-    const block = rest.subarray(HASH_BYTES);
-    if (block.length < HEAD_BYTES) throw damaged("cut short");
-    const reader = new ByteReader(block);
+    this.#sealer = new BlockSealer(key, start.subarray(MAGIC.length));
+    const at = size - 4 - new ByteReader(this.#readAt(size - 4, 4)).u32() - 4;
+    if (at < start.length) throw damaged("bad sizes");
+    const reader = new ByteReader(this.#openBlock(at, FINAL_NUMBER).block);
     this.#segments = reader.u32();
-    this.#check(rest.subarray(0, HASH_BYTES), { number: this.#segments, block });
     const [root, startMs] = [reader.bytes(RECORD_ID_BYTES), reader.u64()];
     const [entries, bytes] = [reader.u64(), reader.u64()];
     const indexes = Array.from({ length: reader.u32() }, () => readReference(reader));
@@ -148,19 +146,17 @@ export class KeptFile implements Disposable {
   *segments(): Generator<KeptSegment> {
     let at = MAGIC.length + FILE_ID_BYTES;
     for (let number = 0; number < this.#segments; number++) {
-      const prefix = this.#readAt(at, 4 + HASH_BYTES);
-      const size = new ByteReader(prefix).u32();
-      if (size > BACKUP.keptRecordBytesMax) throw damaged("bad sizes");
-      const block = this.#readAt(at + prefix.length, size);
-      this.#check(prefix.subarray(4), { number, block });
+      const { block, end } = this.#openBlock(at, number);
       yield decodeSegmentBlock(block);
-      at += prefix.length + size;
+      at = end;
     }
   }
 
-  #check(hash: Uint8Array, { number, block }: { number: number; block: Uint8Array }): void {
-    const right = blockHash(this.#key, { fileId: this.#fileId, number, block });
-    if (!equalBytes(hash, right)) throw damaged("other bytes than were written");
+  #openBlock(at: number, number: number): { block: Uint8Array; end: number } {
+    const size = new ByteReader(this.#readAt(at, 4)).u32();
+    if (size < TAG_BYTES || size > BACKUP.keptRecordBytesMax) throw damaged("bad sizes");
+    const block = this.#sealer.open(number, this.#readAt(at + 4, size));
+    return { block, end: at + 4 + size };
   }
 
   #readAt(offset: number, size: number): Uint8Array {
@@ -174,13 +170,6 @@ export class KeptFile implements Disposable {
     }
     return bytes;
   }
-}
-
-function blockHash(
-  key: Uint8Array,
-  { fileId, number, block }: { fileId: Uint8Array; number: number; block: Uint8Array },
-): Uint8Array {
-  return hmac(key, fileId, new ByteWriter(4).u32(number).done(), block);
 }
 
 /** Its fields have been checked: they are as they were written. */

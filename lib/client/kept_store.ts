@@ -16,7 +16,7 @@ export interface KeptPlace {
   /** Folder of the profile. */
   profilePath: string;
   vaultId: Uint8Array;
-  /** Write secret of the first epoch: from it follows the key of the keyed hashes. */
+  /** Write secret of the first epoch: from it follows the key that the file is sealed with. */
   writeSecret: Uint8Array;
   /** Label of the set of paths. */
   setLabel: Uint8Array;

@@ -13,8 +13,8 @@ const HELP = `client passphrase: puts the profile under a passphrase
 Usage: client passphrase set [flags]       sets a passphrase, or another one
        client passphrase remove [flags]    takes it away
 
-Without the passphrase a thief of the profile has neither the device's keys nor the vault's;
-the names of files of the last backup are in it all the same. Every command then asks for the
+Without the passphrase a thief of the profile has neither the device's keys nor the vault's,
+and does not see the names of files of the last backup. Every command then asks for the
 passphrase, or reads it from --passphrase-file. Nobody can help who has lost it: revoke the
 device, and let it in again. What lay on the disk before is overwritten by the file system
 only when it wants to.

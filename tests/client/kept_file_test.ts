@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { DamagedError } from "../../lib/errors.ts";
+import { RecordType } from "../../lib/record.ts";
+import { KeptFile, type KeptSegment, KeptWriter } from "../../lib/client/kept_file.ts";
+import { withFolder } from "../folder.ts";
+import { idOf, pseudoRandom, referenceOf } from "../vault/fixture.ts";
+
+const KEY = idOf(1);
+const NAME = "/home/ada/a name that nobody must read";
+const HEAD = {
+  ...{ root: idOf(9), startMs: 7, entries: 3, bytes: 5 },
+  ...{ indexes: [referenceOf(4, 5)], sparse: [idOf(6)] },
+};
+
+function segments(): KeptSegment[] {
+  return [1, 2, 3].map((n) => ({
+    reference: referenceOf(n),
+    content: {
+      type: RecordType.SEGMENT,
+      links: [idOf(n, 7)],
+      plaintext: new TextEncoder().encode(`${NAME} ${n}`),
+    },
+  }));
+}
+
+function write(path: string): Uint8Array<ArrayBuffer> {
+  const writer = new KeptWriter(path, KEY);
+  for (const segment of segments()) writer.addSegment(segment);
+  writer.finish(HEAD);
+  return Deno.readFileSync(path);
+}
+
+/** Undefined if it is as if it were not there. */
+function read(path: string, key = KEY): KeptSegment[] | undefined {
+  using kept = KeptFile.open(path, key);
+  if (kept === undefined) return undefined;
+  assert.deepEqual(kept.head, HEAD);
+  return [...kept.segments()];
+}
+
+Deno.test("kept entries come back with their key, and without it nobody reads a name", async () => {
+  await withFolder((folder) => {
+    const path = join(folder, "kept");
+    const bytes = write(path);
+    assert.deepEqual(read(path), segments());
+    assert.equal(read(path, idOf(2)), undefined);
+    assert.ok(!new TextDecoder("latin1").decode(bytes).includes("ada"));
+    // Equal contents of two files look different.
+    const again = write(path);
+    assert.notDeepEqual(again.subarray(40, 80), bytes.subarray(40, 80));
+    return Promise.resolve();
+  });
+});
+
+Deno.test("kept entries that were changed, cut or mixed are damaged or not there", async () => {
+  await withFolder((folder) => {
+    const path = join(folder, "kept");
+    const bytes = write(path);
+    const isRefused = () => {
+      try {
+        return read(path) === undefined;
+      } catch (error) {
+        if (!(error instanceof DamagedError)) throw error;
+        return true;
+      }
+    };
+    for (let i = 0; i < bytes.length; i++) {
+      const flipped = bytes.slice();
+      flipped[i] ^= 1;
+      Deno.writeFileSync(path, flipped);
+      assert.ok(isRefused(), `byte ${i}`);
+    }
+    for (let size = 0; size < bytes.length; size += 7) {
+      Deno.writeFileSync(path, bytes.subarray(0, size));
+      assert.ok(isRefused(), `${size} bytes`);
+    }
+    const start = 16 + 16;
+    const blockBytes = 4 + new DataView(bytes.buffer).getUint32(start, true);
+    const swapped = bytes.slice();
+    swapped.set(bytes.subarray(start, start + blockBytes), start + blockBytes);
+    swapped.set(bytes.subarray(start + blockBytes, start + 2 * blockBytes), start);
+    Deno.writeFileSync(path, swapped);
+    assert.ok(isRefused(), "two blocks in another order");
+    const other = write(path);
+    other.set(bytes.subarray(start, start + blockBytes), start);
+    Deno.writeFileSync(path, other);
+    assert.ok(isRefused(), "a block of another file");
+    Deno.writeFileSync(path, pseudoRandom(500, 1));
+    assert.ok(isRefused());
+    return Promise.resolve();
+  });
+});
