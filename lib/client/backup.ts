@@ -17,6 +17,7 @@ import { Interruption } from "./interrupt.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { readProfile } from "./profile.ts";
 import { type FolderIdentity, scanTree, sortRoots } from "./scan.ts";
+import { hostName } from "./terminal.ts";
 import { openVault } from "./vault_access.ts";
 
 const HELP = `client backup: makes a snapshot of files and folders
@@ -72,7 +73,7 @@ async function backup(options: BackupCommandOptions): Promise<number> {
   if (isDry) {
     const profile = await readProfile(folder);
     const tally = await runDryBackup(profile, {
-      plan: makePlan(options, profile.deviceName),
+      plan: makePlan(options, hostName(profile.deviceName)),
       json,
     });
     return finish(tally);
@@ -88,7 +89,7 @@ async function backup(options: BackupCommandOptions): Promise<number> {
     }
     using progress = new BackupProgress();
     const result = await runBackup(vault, {
-      plan: makePlan(options, vault.profile.deviceName),
+      plan: makePlan(options, hostName(vault.profile.deviceName)),
       interrupted,
       workers: Math.min(BACKUP.workersMax, Math.max(1, navigator.hardwareConcurrency)),
       onPass: (tally, expected) => progress.follow(tally, expected),

@@ -68,14 +68,19 @@ export function readLine(): string {
   return new TextDecoder().decode(Uint8Array.from(bytes)).trim();
 }
 
-/** The machine's name as far as it may be known. */
-export function hostName(): string {
+/**
+ * The machine's name as far as it may be known. On most systems a file has it, so that no permission is needed for the
+ * call.
+ *
+ * @param otherwise in its place if it may not
+ */
+export function hostName(otherwise = "unnamed"): string {
   if (Deno.permissions.querySync({ name: "sys", kind: "hostname" }).state === "granted") {
     return Deno.hostname();
   }
   try {
-    return Deno.readTextFileSync("/etc/hostname").trim() || "unnamed";
+    return Deno.readTextFileSync("/etc/hostname").trim() || otherwise;
   } catch {
-    return "unnamed"; // it is only a name; --device gives another
+    return otherwise; // it is only a name
   }
 }

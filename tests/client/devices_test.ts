@@ -43,6 +43,7 @@ Deno.test("devices, journal and snapshots show who is in the vault and what it d
     const count = async (...filter: string[]) =>
       (await bench.json("owner", "snapshots", ...filter)).length;
     const [{ host }] = await bench.json("owner", "snapshots");
+    assert.equal(host, readHostName() ?? "writer");
     assert.equal(await count("--device", "writer", "--tag", "weekly", "--host", host), 1);
     assert.equal(await count("--path", source, "--last", "1"), 1);
     assert.equal(await count("--host", "elsewhere") + await count("--device", "owner"), 0);
@@ -177,6 +178,15 @@ Deno.test("recovery: an empty machine restores byte for byte; a new code ends th
     await bench.must("new", "backup", source);
   });
 });
+
+/** As the client may know it, which has no permission to ask the system. */
+function readHostName(): string | undefined {
+  try {
+    return Deno.readTextFileSync("/etc/hostname").trim() || undefined;
+  } catch {
+    return undefined;
+  }
+}
 
 function rotateNow(bench: DeviceBench): void {
   const client = new URL("../../client.ts", import.meta.url).pathname;
