@@ -26,7 +26,7 @@ import {
 } from "../vault/recovery.ts";
 import { noteReturned } from "./brought_back.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
-import { firstLogin } from "./enrolment.ts";
+import { type Enrolment, firstLogin } from "./enrolment.ts";
 import { checkDeviceName, prepareDevice } from "./init.ts";
 import { followJournal, readEvent } from "./journal_sync.ts";
 import type { ServerPlace } from "./login_v4.ts";
@@ -83,13 +83,8 @@ async function recover(options: RecoverOptions): Promise<number> {
   const server = { addresses: [address], pin, certificatePem: pem };
   folder.create();
   const device = await prepareDevice(folder);
-  const { vaultId, keyring } = await addOwner({ server, key, device, deviceName });
-  const enrolment = {
-    vaultId,
-    deviceName,
-    keyring,
-    expected: { number: 0, hash: new Uint8Array(32) },
-  };
+  const enrolment = await addOwner({ server, key, device, deviceName });
+  const { vaultId } = enrolment;
   const { profile, session } = await firstLogin({ server, device, enrolment, folder });
   session.close();
   await noteReturned(profile, new Set());
@@ -113,22 +108,23 @@ async function addOwner(
     device: DevicePrivateKey;
     deviceName: string;
   },
-): Promise<{ vaultId: Uint8Array; keyring: Keyring }> {
+): Promise<Pick<Enrolment, "vaultId" | "deviceName" | "keyring" | "expected">> {
   const session = await connect(server, key);
   try {
     const { vaultId } = session.welcome;
     const journal = await readJournal(session, vaultId);
     const slotKeyring = await openKeyring({ server, key, journal, session });
     const keyring = withoutDoubtful(slotKeyring, journal.facts);
+    let expected = journal.newest;
     if (journal.device(device.id) === undefined) {
       const epoch = keyring.epochs.length;
       const { writeSecret } = keyring.epochs[epoch - 1];
       const sealedName = await sealName(deviceName, { writeSecret, epoch });
       const body = encodeDevice({ role: Role.OWNER, keys: device.publicKey, sealedName });
       const fields = { kind: EventKind.DEVICE, signer: key.id, seen: journal.newest, body };
-      await session.append(await signStatement(fields, { vaultId, sign: key.sign }));
+      expected = await session.append(await signStatement(fields, { vaultId, sign: key.sign }));
     }
-    return { vaultId, keyring };
+    return { vaultId, deviceName, keyring, expected };
   } finally {
     session.close();
   }

@@ -44,6 +44,7 @@ import { deriveWriteKeys } from "../../lib/vault/secrets.ts";
 import keys from "../vectors/keys.json" with { type: "json" };
 import { FakeServer } from "./fake_server.ts";
 import { type Ran, runClient } from "./run_client.ts";
+import { RequestCode } from "../../lib/protocol_v4.ts";
 import { type VaultFixture, withVault } from "./vault_fixture.ts";
 
 /** The secret of `vault_fixture.ts`. */
@@ -174,6 +175,29 @@ Deno.test("recover refuses keys that are not from an owner of the founding", asy
     const ran = await evil.recover();
     assert.equal(ran.code, 5, ran.stderr);
     assert.match(ran.stderr, /event 3: nobody knows its signer/);
+  });
+});
+
+Deno.test("recover refuses a server that shows an older history once the code is proven", async () => {
+  await withVault(async (vault) => {
+    const { server, folder } = vault;
+    server.lies.events = (events) => {
+      const hellos = server.counts.get(RequestCode.HELLO) ?? 0;
+      return hellos > before + 1 ? events.slice(0, -1) : events;
+    };
+    const before = server.counts.get(RequestCode.HELLO) ?? 0;
+    const code = join(folder, "code");
+    Deno.writeTextFileSync(code, formatRecoveryCode(SECRET));
+    const { hostname, port } = server.place.addresses[0];
+    const profile = ["--profile", join(folder, "recovered")];
+    const args = ["recover", `${hostname}:${port}`, "--code-file", code, ...profile];
+    const ran = await runClient(args, { cwd: folder });
+    assert.equal(ran.code, 5, ran.stderr);
+    assert.match(ran.stderr, /Cannot trust journal: event 3 was seen, but the journal ends at 2/);
+    server.lies.events = (events) => events;
+    const again = await runClient(args, { cwd: folder }); // goes on where it was stopped
+    assert.equal(again.code, 0, again.stderr);
+    assert.equal(server.events.length, 3);
   });
 });
 
