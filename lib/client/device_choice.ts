@@ -47,14 +47,15 @@ export async function findDevice(
   profile: Pick<Profile, "journal" | "keyring">,
 ): Promise<DeviceFacts> {
   const devices = [...profile.journal.facts.devices.values()];
+  const ofId = devices.filter(({ id }) => id.toHex().startsWith(text.toLowerCase()));
+  // A device may give itself another's id for a name, and must not be taken for it.
+  if (text.length >= DEVICE_DIGITS && ofId.length === 1) return ofId[0];
   const names = await deviceNames(profile);
   const named = devices.filter((_, i) => names[i] === text);
   // Of several with a name, those that are revoked are not meant.
   const active = named.filter(({ revoked }) => !revoked);
   let found = active.length > 0 ? active : named;
-  if (found.length === 0 && text.length >= PREFIX_DIGITS_MIN) {
-    found = devices.filter(({ id }) => id.toHex().startsWith(text.toLowerCase()));
-  }
+  if (found.length === 0 && text.length >= PREFIX_DIGITS_MIN) found = ofId;
   if (found.length === 1) return found[0];
   const state = found.length === 0 ? "there is none" : "there is more than one";
   throw new UsageError(`Cannot choose device ${JSON.stringify(text)}: ${state}`, {

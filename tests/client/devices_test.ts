@@ -79,6 +79,18 @@ Deno.test("a revoked device is out within a second, also on an open connection",
   });
 });
 
+Deno.test("a device that calls itself by another's id is not taken for it", async () => {
+  await withDevices(async (bench) => {
+    await bench.join("writer", "writer");
+    const [, writer] = await bench.json("owner", "devices");
+    const invited = await bench.must("owner", "invite", "--role", "writer");
+    const name = writer.id.slice(0, 12);
+    await bench.must("liar", "init", invited.stdout.trim(), "--device", name);
+    const [{ device }] = await bench.json("owner", "devices", "revoke", name);
+    assert.equal(device, writer.id);
+  });
+});
+
 Deno.test("a change of keys costs what is read again, and old and new snapshots are restored", async () => {
   await withDevices(async (bench) => {
     await bench.join("reader", "reader");
