@@ -249,7 +249,10 @@ export const STORE = {
   /** So that whoever has stolen one device does not keep the others from backing up. */
   sessionsPerDeviceMax: 8,
   sessionsPerVaultMax: 256,
-  /** With so many, a device's session gives way to its next one when it was not used for this long. */
+  /**
+   * With so many, a device's session gives way to its next one when no connection has it, or when it was not used for
+   * this long.
+   */
   abandonedMs: 60 * SECOND,
   /** How long it is remembered that a session was fenced, or what an invite was used for. */
   rememberedMs: 30 * DAY,

@@ -13,6 +13,8 @@ export class BackupSession {
   readonly id: Uint8Array;
   readonly device: Uint8Array;
   readonly epoch: number;
+  /** How many connections have it open. */
+  connections = 0;
   /** Whether the server or the client has ended it. */
   hasEnded = false;
   /** Of `clock.elapsed()`. */
@@ -131,12 +133,13 @@ export class BackupSessions {
       .filter((session) => session.vault === vault && session.device.toHex() === name);
   }
 
-  /** Ends the device's own session that was not used for the longest time: runs that were killed leave them. */
+  /** Ends a session of the device that a run has left which was killed: no connection has it, or nobody uses it. */
   async #fenceAbandoned(vault: number, device: Uint8Array): Promise<boolean> {
     const abandonedMs = this.#clock.elapsed() - STORE.abandonedMs;
+    const isLeft = ({ connections }: BackupSession) => connections === 0;
     const [oldest] = this.#ofDevice(vault, device)
-      .filter(({ usedMs }) => usedMs <= abandonedMs)
-      .sort((a, b) => a.usedMs - b.usedMs);
+      .filter((session) => isLeft(session) || session.usedMs <= abandonedMs)
+      .sort((a, b) => Number(isLeft(b)) - Number(isLeft(a)) || a.usedMs - b.usedMs);
     if (oldest) await this.fence(oldest);
     return oldest !== undefined;
   }

@@ -71,12 +71,21 @@ export class Member {
   async open(id: Uint8Array): Promise<SessionGrant> {
     const { sessions, vault, login } = this.#options;
     try {
-      this.#session = await sessions.open(vault.number, { id, device: login.id });
+      const session = await sessions.open(vault.number, { id, device: login.id });
+      session.connections++;
+      this.leaveSession();
+      this.#session = session;
     } catch (cause) {
       if (!(cause instanceof SessionError)) throw cause;
       throw new RequestError(SESSION_ERROR_CODES[cause.reason], cause.message, cause);
     }
     return { epoch: this.#session.epoch, expiresMs: STORE.sessionMs };
+  }
+
+  /** The connection ends, or has another session. This one lasts on, for the device to come back to. */
+  leaveSession(): void {
+    if (this.#session) this.#session.connections--;
+    this.#session = undefined;
   }
 
   /** CLOSE. A session that is not there is closed. */

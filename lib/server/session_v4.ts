@@ -411,6 +411,7 @@ export class VaultSession {
     if (state.name === "challenged") this.#context.store.leave(state.pending.vault);
     if (state.name === "member") {
       this.#context.members.remove(state.connected);
+      state.member.leaveSession();
       this.#context.store.leave(state.member.vault);
     }
   }

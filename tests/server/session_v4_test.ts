@@ -269,9 +269,11 @@ Deno.test("a device has a bounded number of open sessions, and cannot hold up an
     const member = await server.found();
     await member.addDevice(deviceB, 1);
     const connections = [member, ...await Promise.all([1, 2, 3].map(() => member.again(server)))];
+    const open: TestMember[] = [];
     for (let i = 0; i < STORE.sessionsPerDeviceMax - 1; i++) {
-      member.sessionId = random(16);
-      await member.open();
+      open.push(await member.again(server));
+      open[i].sessionId = random(16);
+      await open[i].open();
     }
     // At once, from several connections: one finds room.
     const answers = await Promise.allSettled(
@@ -282,17 +284,41 @@ Deno.test("a device has a bounded number of open sessions, and cannot hold up an
     assert.equal(answers.filter(({ status }) => status === "fulfilled").length, 1);
     const more = v4.encodeSessionId(random(16));
     assert.equal(await member.refused(RequestCode.OPEN, more), "BUSY");
-    await member.open(); // one that is open already
+    await open[0].open(); // it is open already
     const client = await server.connect();
     await client.login(deviceB, member.vault.id);
     const other = new TestMember(client, deviceB, member.vault, member.seen);
     await other.open();
     server.clock.shiftMs += STORE.abandonedMs;
     assert.equal((await member.ask(RequestCode.OPEN, more)).code, AnswerCode.SESSION);
-    await server.restart();
-    const later = await member.again(server);
-    const another = v4.encodeSessionId(random(16));
-    assert.equal(await later.refused(RequestCode.OPEN, another), "BUSY"); // as before
+  });
+});
+
+Deno.test("runs of a device that were killed do not keep it from its next one", async () => {
+  await withServer(async (server) => {
+    const member = await server.found();
+    const killed = async () => {
+      const run = await member.again(server);
+      run.sessionId = random(16);
+      const payload = v4.encodeSessionId(run.sessionId);
+      // The server may not have noticed yet that the one before is gone.
+      for (let attempt = 0; attempt < 100; attempt++) {
+        const { code } = await run.client.request(RequestCode.OPEN, payload);
+        if (code === AnswerCode.SESSION) break;
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      await run.open();
+      run.client.close();
+      return run.sessionId;
+    };
+    const ids: Uint8Array[] = [];
+    for (let i = 0; i < 2 * STORE.sessionsPerDeviceMax; i++) {
+      ids.push(await killed());
+    }
+    // The newest are there to come back to.
+    await member.ask(RequestCode.OPEN, v4.encodeSessionId(ids.at(-1)!));
+    const [first] = ids;
+    assert.equal(await member.refused(RequestCode.OPEN, v4.encodeSessionId(first)), "NO_SESSION");
   });
 });
 
@@ -301,7 +327,10 @@ Deno.test("a vault has a bounded number of open sessions, whatever the device", 
     const { vault } = await server.found();
     const { number } = (await server.vaults.findVault(vault.id))!;
     const sessions = await BackupSessions.load(server.vaults, server.clock);
-    const open = (device: Uint8Array) => sessions.open(number, { id: random(16), device });
+    const open = async (device: Uint8Array) => {
+      const session = await sessions.open(number, { id: random(16), device });
+      session.connections++;
+    };
     for (let i = 0; i < STORE.sessionsPerVaultMax; i++) {
       await open(new Uint8Array(16).fill(i / STORE.sessionsPerDeviceMax));
     }
