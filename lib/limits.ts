@@ -283,6 +283,18 @@ export const UPKEEP = {
   requestMs: 500,
 } as const;
 
+/** Copying a vault out of a store (docs/store.md, "Export"). */
+export const EXPORT = {
+  /** How often a copy under way says that it is. */
+  renewMs: 20 * SECOND,
+  /** One that has not said so for this long has ended, and collection goes on without it. */
+  pinMs: 60 * 60 * SECOND,
+  /** Names of packs that are read together. */
+  packsPerPage: 256,
+  /** Times that packs which came meanwhile are copied; more say that something is wrong. */
+  passesMax: 100,
+} as const;
+
 /** A file of patterns for `--exclude-file`. */
 export const EXCLUDE_FILE_BYTES_MAX = 1 * MIB;
 

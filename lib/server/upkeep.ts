@@ -4,6 +4,7 @@
  */
 import { UpkeepDatabase, type UpkeepRequest } from "../db_upkeep.ts";
 import { describeError, HoldfastError } from "../errors.ts";
+import type { JournalState } from "../journal_state.ts";
 import { UPKEEP } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
@@ -44,6 +45,18 @@ export type VaultScrubbed =
     | ScrubResult & { damagedInAll: number }
     | { error: string }
   );
+
+/** What a vault's journal counts. */
+export interface JournalCounts {
+  /** In force. */
+  snapshots: number;
+  /** Forgotten, and to be brought back until their hold is over. */
+  held: number;
+  /** Not revoked. */
+  devices: number;
+}
+
+export type VaultCounted = { vault: string } & (JournalCounts | { error: string });
 
 /** What a command asks for. */
 export interface Wanted {
@@ -134,6 +147,20 @@ export class Upkeep {
     return results;
   }
 
+  /** What the journals of vaults count. */
+  async count({ vault: wanted }: Wanted): Promise<VaultCounted[]> {
+    const results: VaultCounted[] = [];
+    for (const id of await this.#listVaults(wanted)) {
+      const counted = await this.#withVault(
+        id,
+        "counting failed",
+        (vault) => Promise.resolve(countJournal(vault.journal.state)),
+      );
+      results.push({ vault: id.toHex(), ...counted });
+    }
+    return results;
+  }
+
   async #serve({ number, kind, detail }: UpkeepRequest): Promise<void> {
     const { upkeep } = this.#options;
     try {
@@ -149,6 +176,7 @@ export class Upkeep {
     if (kind === "gc") return await this.collect(wanted);
     if (kind === "snapshots") return await this.listSnapshots(wanted);
     if (kind === "scrub") return await this.scrub(wanted);
+    if (kind === "usage") return await this.count(wanted);
     throw new HoldfastError(`Cannot serve request: this server does not know "${kind}"`);
   }
 
@@ -251,6 +279,13 @@ export class Upkeep {
   #report(error: unknown): void {
     if (!(error instanceof StoppedError)) this.#options.log.error("upkeep failed", error);
   }
+}
+
+function countJournal({ facts }: JournalState): JournalCounts {
+  let held = 0;
+  for (const { holdUntilMs } of facts.snapshots) if (holdUntilMs !== 0) held++;
+  const devices = [...facts.devices.values()].filter(({ revoked }) => !revoked).length;
+  return { snapshots: facts.snapshots.size - held, held, devices };
 }
 
 function sumResults(first: CollectionResult, second: CollectionResult): CollectionResult {
