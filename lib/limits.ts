@@ -56,6 +56,8 @@ export const SERVER_DEFAULTS = {
   clientsMax: 100_000,
   registrationsPerMinuteMax: 600,
   vaultPort: 1358,
+  /** Room that is kept free, so that collection can go on: some packs, and what the database writes meanwhile. */
+  reserveBytes: 64 * MIB,
   loginMs: 30 * SECOND,
 } as const;
 
@@ -281,6 +283,14 @@ export const UPKEEP = {
   quotaMs: 1 * SECOND,
   /** How often a server looks for requests, and a command for its answer. */
   requestMs: 500,
+} as const;
+
+/** Room that is kept for a full disk (docs/store.md, "Reserve"). */
+export const RESERVE = {
+  /** It is written in pieces of this size, and others have the thread in between. */
+  pieceBytes: 1 * MIB,
+  /** How often it is tried to make it anew. */
+  retryMs: 5 * SECOND,
 } as const;
 
 /** Copying a vault out of a store (docs/store.md, "Export"). */

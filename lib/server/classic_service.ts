@@ -7,6 +7,7 @@ import { RegistrationCount } from "./access.ts";
 import { FileStore } from "./file_store.ts";
 import { Listener, type Service } from "./listener.ts";
 import type { ServeOptions } from "./serve_options.ts";
+import type { Reserve } from "./reserve.ts";
 import { ClassicSession } from "./session_v3.ts";
 import { Space } from "./space.ts";
 
@@ -14,9 +15,15 @@ const SWEEP_MS = 1000;
 
 export async function startClassicService(
   options: ServeOptions & { address: HostPort },
-  { dataPath, db, log, clock }: { dataPath: string; db: Database; log: Log; clock: Clock },
+  { dataPath, db, log, clock, reserve }: {
+    dataPath: string;
+    db: Database;
+    log: Log;
+    clock: Clock;
+    reserve?: Reserve;
+  },
 ): Promise<Service> {
-  const space = await Space.open(db, options.access);
+  const space = await Space.open(db, options.access, reserve);
   const { confirmMs } = options;
   const files = await FileStore.open({ dataPath, db, space, log, clock, confirmMs });
   const context = {

@@ -1,6 +1,7 @@
 /** `server serve`: its help and its flags. */
 import { UsageError } from "../errors.ts";
 import {
+  formatByteSize,
   type HostPort,
   parseByteSize,
   parseChoice,
@@ -36,6 +37,9 @@ Bounds. Past one, a request is answered with an error or a connection is closed,
   --stop-time TIME              for messages under way when the server is stopped (10s)
   --max-client-bytes SIZE       of all files of one client (64GiB)
   --max-total-bytes SIZE        of all files (1TiB)
+  --reserve SIZE|off            of the disk, for forgetting and collection when it is full (${
+  formatByteSize(SERVER_DEFAULTS.reserveBytes).replace(".0 ", "")
+})
   --max-clients N               registered clients (${SERVER_DEFAULTS.clientsMax})
   --registration on|off         whether new clients may register (on)
   --max-registrations N         from one address in a minute (${SERVER_DEFAULTS.registrationsPerMinuteMax})
@@ -57,6 +61,7 @@ const FLAGS = {
   "stop-time": { type: "string" },
   "max-client-bytes": { type: "string" },
   "max-total-bytes": { type: "string" },
+  reserve: { type: "string" },
   "max-clients": { type: "string" },
   registration: { type: "string" },
   "max-registrations": { type: "string" },
@@ -69,6 +74,8 @@ export interface ServeOptions {
   logFormat: LogFormat;
   access: AccessLimits;
   session: ClassicLimits;
+  /** 0: none. */
+  reserveBytes: number;
   confirmMs: number;
   stopMs: number;
 }
@@ -110,6 +117,11 @@ export function parseServeOptions(args: string[]): ServeOptions {
       messageMs: read("message-time", parseDuration, SERVER_DEFAULTS.messageMs),
       stallMs: read("stall-time", parseDuration, SERVER_DEFAULTS.stallMs),
     },
+    reserveBytes: read(
+      "reserve",
+      (text) => text === "off" ? 0 : parseByteSize(text),
+      SERVER_DEFAULTS.reserveBytes,
+    ),
     confirmMs: read("confirm-time", parseDuration, SERVER_DEFAULTS.confirmMs),
     stopMs: read("stop-time", parseDuration, SERVER_DEFAULTS.stopMs),
   };

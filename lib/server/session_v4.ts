@@ -399,6 +399,7 @@ export class VaultSession {
   }
 
   #logFailure(error: unknown): void {
+    this.#context.store.noticeFull(error);
     const { address } = this.#peer;
     if (error instanceof RequestError) {
       this.#context.log.warn("request refused", { address, reason: describeError(error) });

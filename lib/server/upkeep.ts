@@ -216,7 +216,8 @@ export class Upkeep {
   async #collectOne(id: Uint8Array, share: number): Promise<VaultCollected> {
     const vault = id.toHex();
     const collected = await this.#withVault(id, "collection failed", async (vault) => {
-      const result = await this.#collectVault(vault, share);
+      const { store } = this.#options;
+      const result = await store.withReserve(() => this.#collectVault(vault, share));
       this.#options.log.info("vault collected", { vault: id.toHex(), ...result });
       return result;
     });

@@ -14,6 +14,7 @@ import { openServerKey } from "./certificate.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { Listener, type Service } from "./listener.ts";
 import { Members } from "./members.ts";
+import type { Reserve } from "./reserve.ts";
 import { type VaultLimits, VaultSession } from "./session_v4.ts";
 import { Upkeep } from "./upkeep.ts";
 import { VaultStore } from "./vault_store.ts";
@@ -32,10 +33,17 @@ export interface VaultServiceOptions {
 
 export async function startVaultService(
   options: VaultServiceOptions,
-  { dataPath, db, log, clock }: { dataPath: string; db: Database; log: Log; clock: Clock },
+  { dataPath, db, log, clock, reserve }: {
+    dataPath: string;
+    db: Database;
+    log: Log;
+    clock: Clock;
+    reserve?: Reserve;
+  },
 ): Promise<Service> {
   const key = await openServerKey(dataPath);
-  const store = await VaultStore.open({ dataPath, db, log, clock });
+  const shared = reserve === undefined ? {} : { reserve };
+  const store = await VaultStore.open({ dataPath, db, log, clock, ...shared });
   const sessions = await BackupSessions.load(store.db, clock);
   const context = {
     store,
