@@ -120,7 +120,7 @@ export const VAULT = {
   /** A device's name as it stands in the journal, sealed. */
   sealedNameBytesMax: 320,
   /** Hold before a policy says otherwise, and the shortest that one may set. */
-  holdMs: 30 * DAY,
+  holdMs: 7 * DAY,
   holdMsMin: 1 * DAY,
   holdMsMax: 3660 * DAY,
 } as const;
