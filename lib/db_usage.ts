@@ -36,6 +36,11 @@ export interface StoreTotals {
   packs: number;
   packBytes: number;
   damagedRecords: number;
+  /** Backup sessions that are open. */
+  sessions: number;
+  /** Oldest last collection of a vault, and oldest last comparison of a pack, ms since 1970; 0: one never was. */
+  collectedMs: number;
+  scrubbedMs: number;
 }
 
 /** What stands around each event in its journal file: its size 4, its hash 32. */
@@ -108,7 +113,10 @@ export class UsageDatabase {
     const row = this.#sql.get(
       `SELECT (SELECT COUNT(*) FROM vaults) AS vaults, COUNT(*) AS packs,
          COALESCE(SUM(bytes), 0) AS packBytes,
-         (SELECT COUNT(*) FROM records WHERE damaged = 1) AS damagedRecords
+         (SELECT COUNT(*) FROM records WHERE damaged = 1) AS damagedRecords,
+         (SELECT COUNT(*) FROM sessions WHERE fenced = 0) AS sessions,
+         (SELECT COALESCE(MIN(collected), 0) FROM vaults) AS collectedMs,
+         COALESCE(MIN(scrubbed), 0) AS scrubbedMs
        FROM packs WHERE state = ${PackState.PRESENT}`,
     );
     return row as unknown as StoreTotals;

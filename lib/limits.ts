@@ -293,6 +293,12 @@ export const RESERVE = {
   retryMs: 5 * SECOND,
 } as const;
 
+/** The port for those who watch the server. */
+export const OPS = {
+  /** How old what `/metrics` says may be. */
+  cacheMs: 2 * SECOND,
+} as const;
+
 /** Copying a vault out of a store (docs/store.md, "Export"). */
 export const EXPORT = {
   /** How often a copy under way says that it is. */

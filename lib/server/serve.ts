@@ -11,6 +11,8 @@ import { type Clock, SYSTEM_CLOCK } from "../time.ts";
 import { startClassicService } from "./classic_service.ts";
 import { DataFolder } from "./data_folder.ts";
 import type { Service } from "./listener.ts";
+import { Metrics } from "./metrics.ts";
+import { startOps } from "./ops.ts";
 import { readPortInfo } from "./port_info.ts";
 import { parseServeOptions, SERVE_HELP, type ServeOptions } from "./serve_options.ts";
 import { openDatabase, Reserve } from "./reserve.ts";
@@ -53,9 +55,10 @@ async function serveUntilStopped(
   const { log, dataPath } = parts;
   const services: Service[] = [];
   try {
-    const addresses: { classic?: string; vault?: string } = {};
+    const addresses: { classic?: string; vault?: string; ops?: string } = {};
     const classic = classicAddress(options, log);
-    const all = { ...parts, clock: SYSTEM_CLOCK };
+    const metrics = new Metrics();
+    const all = { ...parts, clock: SYSTEM_CLOCK, metrics };
     if (classic !== "off") {
       const service = await startClassicService({ ...options, address: classic }, all);
       services.push(service);
@@ -65,6 +68,11 @@ async function serveUntilStopped(
     if (vault) {
       services.push(vault);
       addresses.vault = formatHostPort(vault.address);
+    }
+    if (options.ops !== "off") {
+      const ops = startOps({ ...all, address: options.ops });
+      services.push(ops);
+      addresses.ops = formatHostPort(ops.address);
     }
     const state = vault ? "on" : "off";
     await new VaultDatabase(parts.db.sql).setSetting(UPKEEP_SETTING, state);
@@ -82,7 +90,14 @@ async function serveUntilStopped(
  */
 async function startVault(
   options: ServeOptions,
-  parts: { dataPath: string; db: Database; log: Log; clock: Clock; reserve: Reserve },
+  parts: {
+    dataPath: string;
+    db: Database;
+    log: Log;
+    clock: Clock;
+    reserve: Reserve;
+    metrics: Metrics;
+  },
 ): Promise<Service | undefined> {
   if (options.listen === "off") return undefined;
   const isDefault = options.listen === "default";

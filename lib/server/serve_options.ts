@@ -24,6 +24,7 @@ Usage: server [serve] [flags]
   --classic HOST:PORT|off       where clients of the classic protocol connect
                                 (0.0.0.0 and the port in port.info, or ${SERVER_DEFAULTS.classicPort})
   --listen HOST:PORT|off        where clients with a vault connect (0.0.0.0:${SERVER_DEFAULTS.vaultPort})
+  --ops PORT|HOST:PORT          /healthz and /metrics over HTTP; of a port alone on 127.0.0.1 (off)
   --log text|json               form of the log on standard error (text)
 
 Bounds. Past one, a request is answered with an error or a connection is closed, and the log says so.
@@ -51,6 +52,7 @@ const FLAGS = {
   data: { type: "string" },
   classic: { type: "string" },
   listen: { type: "string" },
+  ops: { type: "string" },
   log: { type: "string" },
   "max-connections": { type: "string" },
   "max-connections-per-address": { type: "string" },
@@ -71,6 +73,7 @@ export interface ServeOptions {
   dataPath: string;
   classic: HostPort | "port.info" | "off";
   listen: HostPort | "default" | "off";
+  ops: HostPort | "off";
   logFormat: LogFormat;
   access: AccessLimits;
   session: ClassicLimits;
@@ -94,6 +97,7 @@ export function parseServeOptions(args: string[]): ServeOptions {
     dataPath: read("data", String, "holdfast-data"),
     classic: read<ServeOptions["classic"]>("classic", parseListenAddress, "port.info"),
     listen: read<ServeOptions["listen"]>("listen", parseListenAddress, "default"),
+    ops: read<ServeOptions["ops"]>("ops", parseOpsAddress, "off"),
     logFormat: read("log", (text) => parseChoice(text, ["text", "json"]), "text"),
     access: {
       connectionsMax: read("max-connections", parseCount, SERVER_DEFAULTS.connectionsMax),
@@ -129,6 +133,10 @@ export function parseServeOptions(args: string[]): ServeOptions {
     throw new UsageError("Cannot serve: nothing to listen on");
   }
   return options;
+}
+
+function parseOpsAddress(text: string): HostPort | "off" {
+  return parseListenAddress(/^\d+$/.test(text) ? `127.0.0.1:${text}` : text);
 }
 
 function parseListenAddress(text: string): HostPort | "off" {

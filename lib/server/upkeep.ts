@@ -11,6 +11,7 @@ import type { Clock } from "../time.ts";
 import type { BackupSessions } from "./backup_sessions.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { type CollectionResult, collectVault } from "./collection.ts";
+import type { Metrics } from "./metrics.ts";
 import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
 import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
 import { listSnapshots, type VaultSnapshots } from "./snapshot_list.ts";
@@ -28,6 +29,7 @@ export interface UpkeepOptions {
   upkeep: UpkeepDatabase;
   log: Log;
   clock: Clock;
+  metrics?: Metrics;
 }
 
 /** What was done for one vault. */
@@ -121,7 +123,7 @@ export class Upkeep {
     const beforeMs = clock.wall();
     const results: VaultScrubbed[] = [];
     for (const id of await this.#listVaults(wanted)) {
-      const scrubbed = await this.#withVault(id, "scrub failed", async (vault) => {
+      const scrubbed = await this.#withVault(id, "scrub", async (vault) => {
         const options = { ...this.#scrubOptions(UPKEEP.askedShare), beforeMs };
         const result = await scrubVault(vault, options);
         const damagedInAll = await this.#options.upkeep.countDamaged(vault.number);
@@ -139,7 +141,7 @@ export class Upkeep {
     for (const id of await this.#listVaults(wanted)) {
       const listed = await this.#withVault(
         id,
-        "listing failed",
+        "listing",
         (vault) => Promise.resolve({ snapshots: listSnapshots(vault.journal.state) }),
       );
       results.push({ vault: id.toHex(), ...listed });
@@ -153,7 +155,7 @@ export class Upkeep {
     for (const id of await this.#listVaults(wanted)) {
       const counted = await this.#withVault(
         id,
-        "counting failed",
+        "counting",
         (vault) => Promise.resolve(countJournal(vault.journal.state)),
       );
       results.push({ vault: id.toHex(), ...counted });
@@ -202,7 +204,7 @@ export class Upkeep {
       const result = { packs: 0, records: 0, bytes: 0, damaged: 0 };
       const timeMs = clock.wall();
       const options = { ...this.#scrubOptions(UPKEEP.share), pack, timeMs, result };
-      await this.#withVault(pack.vaultId, "scrub failed", (vault) => scrubPack(vault, options));
+      await this.#withVault(pack.vaultId, "scrub", (vault) => scrubPack(vault, options));
       if (result.packs === 0) await upkeep.setScrubbed(pack.number, clock.wall()); // try others first
     };
   }
@@ -215,7 +217,7 @@ export class Upkeep {
 
   async #collectOne(id: Uint8Array, share: number): Promise<VaultCollected> {
     const vault = id.toHex();
-    const collected = await this.#withVault(id, "collection failed", async (vault) => {
+    const collected = await this.#withVault(id, "collection", async (vault) => {
       const { store } = this.#options;
       const result = await store.withReserve(() => this.#collectVault(vault, share));
       this.#options.log.info("vault collected", { vault: id.toHex(), ...result });
@@ -227,21 +229,27 @@ export class Upkeep {
   /** Does work on a vault. What is wrong with one is no reason to leave the others alone. */
   async #withVault<T>(
     id: Uint8Array,
-    failure: string,
+    name: string,
     work: (vault: Vault) => Promise<T>,
   ): Promise<T | { error: string }> {
-    const { store, log } = this.#options;
+    const { store, log, clock, metrics } = this.#options;
+    const startedMs = clock.elapsed();
     try {
       const vault = await store.enter(id);
       if (vault === undefined) return { error: "Cannot use vault: it is not there" };
       try {
-        return await work(vault);
+        const result = await work(vault);
+        metrics?.set("holdfast_upkeep_last_timestamp_seconds", clock.wall() / 1000, name);
+        const tookMs = clock.elapsed() - startedMs;
+        metrics?.set("holdfast_upkeep_last_duration_seconds", tookMs / 1000, name);
+        return result;
       } finally {
         store.leave(vault);
       }
     } catch (error) {
       if (error instanceof StoppedError) throw error;
-      log.error(failure, error, { vault: id.toHex() });
+      metrics?.add("holdfast_upkeep_failures_total", name);
+      log.error(`${name} failed`, error, { vault: id.toHex() });
       return { error: describeError(error) };
     }
   }
