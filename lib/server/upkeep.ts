@@ -201,7 +201,7 @@ export class Upkeep {
     const pack = await upkeep.findDuePack(clock.wall(), UPKEEP.scrubMs);
     if (pack === undefined) return undefined;
     return async () => {
-      const result = { packs: 0, records: 0, bytes: 0, damaged: 0 };
+      const result = { packs: 0, records: 0, bytes: 0, damaged: 0, mended: 0 };
       const timeMs = clock.wall();
       const options = { ...this.#scrubOptions(UPKEEP.share), pack, timeMs, result };
       await this.#withVault(pack.vaultId, "scrub", (vault) => scrubPack(vault, options));
