@@ -1,6 +1,8 @@
 /** The server: keeps backups for many clients. `server --help` tells the rest. */
 import { runProgram } from "./lib/program.ts";
+import { BACKUP_DB_COMMAND } from "./lib/server/backup_db.ts";
 import { DEVICES_COMMAND } from "./lib/server/devices.ts";
+import { EXPORT_COMMAND } from "./lib/server/export_command.ts";
 import { GC_COMMAND } from "./lib/server/gc.ts";
 import { HOLD_COMMAND } from "./lib/server/hold.ts";
 import { INVITE_COMMAND } from "./lib/server/invite.ts";
@@ -9,6 +11,7 @@ import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SCRUB_COMMAND } from "./lib/server/scrub_command.ts";
 import { SERVE_COMMAND } from "./lib/server/serve.ts";
 import { SNAPSHOTS_COMMAND } from "./lib/server/snapshots_command.ts";
+import { USAGE_COMMAND } from "./lib/server/usage_command.ts";
 import { VAULTS_COMMAND } from "./lib/server/vaults.ts";
 
 const INTRO = `holdfast server: keeps backups for many clients
@@ -33,8 +36,11 @@ const exitCode = await runProgram({
     scrub: SCRUB_COMMAND,
     vaults: VAULTS_COMMAND,
     snapshots: SNAPSHOTS_COMMAND,
+    usage: USAGE_COMMAND,
     quota: QUOTA_COMMAND,
     hold: HOLD_COMMAND,
+    export: EXPORT_COMMAND,
+    "backup-db": BACKUP_DB_COMMAND,
   },
   defaultCommand: () => "serve",
 }, Deno.args);

@@ -28,6 +28,8 @@ const BUFFER_BYTES = 16 * 1024;
 
 export class Channel {
   readonly #conn: Connection;
+  /** What this and other channels count into. */
+  readonly #traffic: { receivedBytes: number; sentBytes: number } | undefined;
   readonly #buffer = new Uint8Array(BUFFER_BYTES);
   #start = 0;
   #end = 0;
@@ -40,8 +42,9 @@ export class Channel {
   #waiting = 0;
   #abortReason: string | undefined;
 
-  constructor(conn: Connection) {
+  constructor(conn: Connection, traffic?: { receivedBytes: number; sentBytes: number }) {
     this.#conn = conn;
+    this.#traffic = traffic;
   }
 
   /** Sets how long the peer may take from now on. */
@@ -142,7 +145,9 @@ export class Channel {
       for (let written = 0; written < bytes.length;) {
         this.#writeDeadline = performance.now() + (this.#patience.writeMs ?? Infinity);
         const rest = written === 0 ? bytes : bytes.subarray(written);
-        written += await this.#waitForPeer(() => this.#conn.write(rest));
+        const count = await this.#waitForPeer(() => this.#conn.write(rest));
+        written += count;
+        if (this.#traffic) this.#traffic.sentBytes += count;
       }
     } catch (cause) {
       throw this.#connectionLost(cause);
@@ -179,7 +184,9 @@ export class Channel {
 
   async #readConn(target: Uint8Array): Promise<number | null> {
     try {
-      return await this.#waitForPeer(() => this.#conn.read(target));
+      const count = await this.#waitForPeer(() => this.#conn.read(target));
+      if (this.#traffic) this.#traffic.receivedBytes += count ?? 0;
+      return count;
     } catch (cause) {
       // TLS without its closing message, as when a process just ends. Whether a message is complete is
       // told by its length, never by how the connection ends.

@@ -247,6 +247,32 @@ export class VaultDatabase {
     this.#sql.run("DELETE FROM sessions WHERE vault = ? AND id = ?", vault, id);
   }
 
+  /** Says anew when a session was opened. False if it is not there any more. */
+  async renewSession(
+    vault: number,
+    { id, openedMs }: { id: Uint8Array; openedMs: number },
+  ): Promise<boolean> {
+    return this.#sql.run(
+      "UPDATE sessions SET opened = ? WHERE vault = ? AND id = ? AND fenced = 0",
+      openedMs,
+      vault,
+      id,
+    ) === 1;
+  }
+
+  /** Removes sessions of a device that were opened before one time or after the other. */
+  async removeSessionsOf(
+    device: Uint8Array,
+    { beforeMs, afterMs }: { beforeMs: number; afterMs: number },
+  ): Promise<void> {
+    this.#sql.run(
+      "DELETE FROM sessions WHERE device = ? AND (opened < ? OR opened > ?)",
+      device,
+      beforeMs,
+      afterMs,
+    );
+  }
+
   /** Sessions of all vaults that are not fenced: few, as each vault has a bound. */
   async listOpenSessions(): Promise<SessionPlace[]> {
     return this.#sql.all(

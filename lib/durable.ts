@@ -33,6 +33,17 @@ export async function writeFileDurably(
   await syncDirectory(dirname(path));
 }
 
+/** What SQLite says on a full disk: its own word, and that its shared memory cannot grow. */
+const SQLITE_FULL = [13, 10 | (19 << 8)];
+
+/** Whether this, or what caused it, is what a full disk or a used-up quota says. */
+export function isNoSpace(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  const { code, errcode } = error as { code?: unknown; errcode?: unknown };
+  const isFull = code === "ENOSPC" || code === "EDQUOT" || SQLITE_FULL.includes(errcode as number);
+  return isFull || isNoSpace(error.cause);
+}
+
 /** Writes all of the bytes: one call may write fewer. */
 export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) {

@@ -119,7 +119,7 @@ export class SeenHashes {
   }
 }
 
-/** Policy of a new vault: everything is kept; what is forgotten is held for 30 days. */
+/** Policy of a new vault: everything is kept; what is forgotten is held for a week. */
 export function initialPolicy(): RetentionPolicy {
   return {
     holdMs: VAULT.holdMs,

@@ -56,6 +56,8 @@ export const SERVER_DEFAULTS = {
   clientsMax: 100_000,
   registrationsPerMinuteMax: 600,
   vaultPort: 1358,
+  /** Room that is kept free, so that collection can go on: some packs, and what the database writes meanwhile. */
+  reserveBytes: 64 * MIB,
   loginMs: 30 * SECOND,
 } as const;
 
@@ -118,7 +120,7 @@ export const VAULT = {
   /** A device's name as it stands in the journal, sealed. */
   sealedNameBytesMax: 320,
   /** Hold before a policy says otherwise, and the shortest that one may set. */
-  holdMs: 30 * DAY,
+  holdMs: 7 * DAY,
   holdMsMin: 1 * DAY,
   holdMsMax: 3660 * DAY,
 } as const;
@@ -286,6 +288,32 @@ export const UPKEEP = {
   quotaMs: 1 * SECOND,
   /** How often a server looks for requests, and a command for its answer. */
   requestMs: 500,
+} as const;
+
+/** Room that is kept for a full disk (docs/store.md, "Reserve"). */
+export const RESERVE = {
+  /** It is written in pieces of this size, and others have the thread in between. */
+  pieceBytes: 1 * MIB,
+  /** How often it is tried to make it anew. */
+  retryMs: 5 * SECOND,
+} as const;
+
+/** The port for those who watch the server. */
+export const OPS = {
+  /** How old what `/metrics` says may be. */
+  cacheMs: 2 * SECOND,
+} as const;
+
+/** Copying a vault out of a store (docs/store.md, "Export"). */
+export const EXPORT = {
+  /** How often a copy under way says that it is. */
+  renewMs: 20 * SECOND,
+  /** One that has not said so for this long has ended, and collection goes on without it. */
+  pinMs: 60 * 60 * SECOND,
+  /** Names of packs that are read together. */
+  packsPerPage: 256,
+  /** Times that packs which came meanwhile are copied; more say that something is wrong. */
+  passesMax: 100,
 } as const;
 
 /** A file of patterns for `--exclude-file`. */

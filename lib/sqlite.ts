@@ -2,17 +2,23 @@
  * A SQLite file with a schema that is brought up to date, prepared statements, and transactions: what `db.ts` and its
  * neighbours stand on. One process writes; short writes of another one (`server invite`) are waited for.
  */
-import { DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { backup, DatabaseSync, type SQLInputValue, type StatementSync } from "node:sqlite";
+import { isNoSpace } from "./durable.ts";
 import { HoldfastError } from "./errors.ts";
 
 /** How long a write of another process is waited for, in milliseconds. */
 const BUSY_MS = 5000;
+
+/** More pages than a database has here. */
+const PAGES_MAX = 2 ** 31 - 1;
 
 export type SqlRow = Record<string, unknown>;
 
 export class Sqlite {
   readonly #db: DatabaseSync;
   readonly #statements = new Map<string, StatementSync>();
+  /** Makes room on a full disk, at once; false if there is none. What failed is then done again. */
+  onFull: () => boolean = () => false;
 
   private constructor(db: DatabaseSync) {
     this.#db = db;
@@ -59,7 +65,7 @@ export class Sqlite {
 
   /** A change. Returns how many rows it touched. */
   run(sql: string, ...values: SQLInputValue[]): number {
-    return Number(this.#prepare(sql).run(...values).changes);
+    return this.#withRoom(() => Number(this.#prepare(sql).run(...values).changes));
   }
 
   /** The column `n` of a query that always has one row. */
@@ -69,6 +75,10 @@ export class Sqlite {
 
   /** Changes that are made all together and durably, or not at all. */
   transaction<T>(work: () => T): T {
+    return this.#withRoom(() => this.#transaction(work));
+  }
+
+  #transaction<T>(work: () => T): T {
     this.#db.exec("BEGIN IMMEDIATE");
     try {
       const result = work();
@@ -77,6 +87,39 @@ export class Sqlite {
     } catch (error) {
       if (this.#db.isTransaction) this.#db.exec("ROLLBACK");
       throw error;
+    }
+  }
+
+  /** Reads that all see the same state, whatever others write meanwhile; nobody waits for them. */
+  reading<T>(work: () => T): T {
+    this.#db.exec("BEGIN");
+    try {
+      return work();
+    } finally {
+      this.#db.exec("COMMIT");
+    }
+  }
+
+  /**
+   * Copies the database as it is now into an empty file, in one go: others may write meanwhile. The runtime does not allow
+   * `VACUUM INTO`. The copy is not flushed.
+   */
+  async copyInto(path: string): Promise<void> {
+    await backup(this.#db, path, { rate: PAGES_MAX });
+  }
+
+  /** Whether all of the database can be read and hangs together. */
+  isSound(): boolean {
+    return this.get("PRAGMA quick_check(1)")!.quick_check === "ok";
+  }
+
+  /** A change within a transaction is not done again by itself. */
+  #withRoom<T>(change: () => T): T {
+    try {
+      return change();
+    } catch (error) {
+      if (this.#db.isTransaction || !isNoSpace(error) || !this.onFull()) throw error;
+      return change();
     }
   }
 

@@ -4,46 +4,14 @@ import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { DatabaseSync } from "node:sqlite";
 import { checksum } from "../lib/checksum.ts";
+import { canMount, run, withDisk } from "./small_disk.ts";
 import { listFiles, listStored, ServerProcess, withFolder } from "./programs.ts";
 import { drawSeed } from "./property.ts";
 import { fileMessage, message, nameField, ScriptedClient } from "./scripted_client.ts";
 
 const OLD = Buffer.from("the earlier, verified file");
 
-async function run(program: string, ...args: string[]): Promise<boolean> {
-  try {
-    const command = new Deno.Command(program, { args, stdout: "null", stderr: "null" });
-    return (await command.output()).success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-/** Whether this user may mount file systems: tests that need a small disk are ignored, and counted so, otherwise. */
-async function canMount(): Promise<boolean> {
-  const folder = await Deno.makeTempDir();
-  const mounted = await run("mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder);
-  if (mounted) await run("umount", folder);
-  await Deno.remove(folder);
-  return mounted;
-}
-
 const MOUNT = await canMount();
-
-/** A folder on a file system of its own. */
-async function withDisk(size: string, work: (folder: string) => Promise<void>): Promise<void> {
-  await withFolder(async (folder) => {
-    const disk = `${folder}/disk`;
-    Deno.mkdirSync(disk);
-    assert.ok(await run("mount", "-t", "tmpfs", "-o", `size=${size}`, "tmpfs", disk));
-    try {
-      await work(disk);
-    } finally {
-      assert.ok(await run("umount", disk), "the disk is still in use");
-    }
-  });
-}
 
 async function storeFile(client: ScriptedClient, file: { id: Buffer; key: Buffer; plain: Buffer }) {
   await client.send(fileMessage({ ...file, name: "a.bin" }));

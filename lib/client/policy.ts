@@ -24,7 +24,7 @@ is forgotten is. "client forget --dry-run" with the same rules shows what they w
 
 ${KEEP_HELP}
   --keep-all       no rule: keep everything
-  --hold TIME      how long what is given up can be brought back (30d; 1d to 3660d). A longer one
+  --hold TIME      how long what is given up can be brought back (7d; 1d to 3660d). A longer one
                    counts at once, a shorter one when the longer one has passed
 ${PROFILE_HELP}
   --json           one JSON object on standard output

@@ -2,10 +2,12 @@
  * Backup sessions (docs/protocol_v4.md, "Backup"): runs of backups that outlive their connections and the server, and
  * end by elapsed time. What was confirmed to a session is not deleted before it has ended.
  */
+import { equalBytes } from "../bytes.ts";
 import type { SessionPlace, VaultDatabase } from "../db_vault.ts";
 import { RefusedError } from "../errors.ts";
 import { STORE } from "../limits.ts";
 import type { Clock } from "../time.ts";
+import { EXPORT_DEVICE, removeDeadPins } from "./export_pin.ts";
 
 /** A session as all its connections see it. */
 export class BackupSession {
@@ -59,7 +61,9 @@ export class BackupSessions {
   /** Takes over what was open when the server ended: each has its whole time again. */
   static async load(db: VaultDatabase, clock: Clock): Promise<BackupSessions> {
     const sessions = new BackupSessions(db, clock);
-    for (const row of await db.listOpenSessions()) sessions.#add(row);
+    for (const row of await db.listOpenSessions()) {
+      if (!equalBytes(row.device, EXPORT_DEVICE)) sessions.#add(row); // that ends by itself
+    }
     await db.removeOldSessions(clock.wall() - STORE.rememberedMs);
     return sessions;
   }
@@ -158,6 +162,7 @@ export class BackupSessions {
 
   /** The lowest epoch of those of a vault that have not ended; Infinity without any. */
   async oldestEpoch(vault: number): Promise<number> {
+    await removeDeadPins(this.#db, this.#clock);
     let oldest = await this.#db.findOldestSessionEpoch(vault) ?? Infinity;
     for (const session of this.#committing.keys()) {
       if (session.vault === vault) oldest = Math.min(oldest, session.epoch);

@@ -7,6 +7,8 @@ import { RegistrationCount } from "./access.ts";
 import { FileStore } from "./file_store.ts";
 import { Listener, type Service } from "./listener.ts";
 import type { ServeOptions } from "./serve_options.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Reserve } from "./reserve.ts";
 import { ClassicSession } from "./session_v3.ts";
 import { Space } from "./space.ts";
 
@@ -14,9 +16,16 @@ const SWEEP_MS = 1000;
 
 export async function startClassicService(
   options: ServeOptions & { address: HostPort },
-  { dataPath, db, log, clock }: { dataPath: string; db: Database; log: Log; clock: Clock },
+  { dataPath, db, log, clock, reserve, metrics }: {
+    dataPath: string;
+    db: Database;
+    log: Log;
+    clock: Clock;
+    reserve?: Reserve;
+    metrics?: Metrics;
+  },
 ): Promise<Service> {
-  const space = await Space.open(db, options.access);
+  const space = await Space.open(db, options.access, reserve);
   const { confirmMs } = options;
   const files = await FileStore.open({ dataPath, db, space, log, clock, confirmMs });
   const context = {
@@ -33,6 +42,7 @@ export async function startClassicService(
     limits: options.access,
     log,
     clock,
+    ...(metrics === undefined ? {} : { metrics: { metrics, protocol: "classic" } }),
     openSession: (channel, peer) => new ClassicSession(channel, peer, context),
   });
   const sweeper = setInterval(() => files.sweep(), SWEEP_MS);

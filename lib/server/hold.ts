@@ -17,7 +17,8 @@ ${DATA_HELP}
   --json           one JSON object on standard output
 
 For all vaults, also beside a running server. A hold cannot be made shorter here: the owners sign it,
-and their devices refuse a server that drops something too early.`;
+and their devices refuse a server that drops something too early. An owner shortens it with
+"client policy --hold"; that counts when the longer hold has passed since.`;
 
 export const HOLD_COMMAND: Command = {
   summary: "hold what is given up for longer",

@@ -152,6 +152,22 @@ export class JournalFile implements Disposable {
     });
   }
 
+  /**
+   * Gives the whole file up to the newest event in pieces, each event compared with its hash.
+   *
+   * @throws {DamagedError} if one is changed
+   */
+  async *copy(): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    yield (await readAt(this.#file, 0, HEADER_BYTES))!;
+    for (let at = HEADER_BYTES; at < this.#end;) {
+      const stored = await this.#readStored(at, this.#end);
+      if (typeof stored === "string") throw damaged(`the event at ${at} is ${stored}`);
+      const bytes = encodeStored(stored.event);
+      yield bytes;
+      at += bytes.length;
+    }
+  }
+
   [Symbol.dispose](): void {
     this.#file.close();
   }

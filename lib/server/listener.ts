@@ -6,6 +6,7 @@ import { Channel } from "../channel.ts";
 import { describeError, HoldfastError, UnreachableError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../flags.ts";
 import type { Log } from "../log.ts";
+import type { Metrics } from "./metrics.ts";
 import { type Clock, within } from "../time.ts";
 import { type AccessLimits, addressKey, ConnectionCount } from "./access.ts";
 
@@ -42,6 +43,8 @@ export interface ListenerOptions {
   limits: AccessLimits;
   log: Log;
   clock: Clock;
+  /** Where it counts, under which name. */
+  metrics?: { metrics: Metrics; protocol: string };
   openSession: (channel: Channel, peer: Peer) => Session;
   /** Speaks TLS, and this protocol only. */
   tls?: { certificatePem: string; privateKeyPem: string; protocol: string };
@@ -112,19 +115,30 @@ export class Listener {
     const admission = this.#connections.add(key);
     if (admission !== "ok") {
       this.#options.log.warn("connection refused", { address: hostname, bound: admission });
+      this.#options.metrics?.metrics.add("holdfast_connections_refused_total", admission);
       conn.close();
       return;
     }
+    this.#count(1);
     const running = this.#run(conn, { address: formatHostPort({ hostname, port }), key })
       .finally(() => {
         this.#connections.remove(key);
+        this.#count(-1);
         this.#running.delete(running);
       });
     this.#running.add(running);
   }
 
+  #count(by: 1 | -1): void {
+    if (this.#options.metrics === undefined) return;
+    const { metrics, protocol } = this.#options.metrics;
+    metrics.add("holdfast_connections", protocol, by);
+    if (by > 0) metrics.add("holdfast_connections_total", protocol);
+  }
+
   async #run(conn: Deno.TcpConn | Deno.TlsConn, peer: Peer): Promise<void> {
-    const channel = new Channel(conn);
+    const { metrics } = this.#options;
+    const channel = new Channel(conn, metrics?.metrics.traffic(metrics.protocol));
     try {
       if ("handshake" in conn) await this.#shakeHands(conn);
       else conn.setNoDelay(true);

@@ -122,7 +122,8 @@ export class Member {
     if (kind === EventKind.DEVICE && !(await this.#isKnown(bytes))) {
       await this.vault.quota.checkDevices(this.vault.journal.state);
     }
-    return await judgeStatement(() => this.vault.journal.append(bytes));
+    const { store } = this.#options;
+    return await judgeStatement(() => store.withReserve(() => this.vault.journal.append(bytes)));
   }
 
   /** COMMIT: the snapshot is there from now on, or what it lacks. @throws {RequestError} */

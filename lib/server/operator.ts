@@ -12,6 +12,7 @@ import { Log } from "../log.ts";
 import { SYSTEM_CLOCK } from "../time.ts";
 import { BackupSessions } from "./backup_sessions.ts";
 import { databasePath, DataFolder } from "./data_folder.ts";
+import { openDatabase, Reserve } from "./reserve.ts";
 import { Upkeep, UPKEEP_SETTING, type Wanted } from "./upkeep.ts";
 import { VaultStore } from "./vault_store.ts";
 
@@ -32,6 +33,7 @@ export function dataPathOf(values: FlagValues): string {
 export async function withDatabase<T>(
   dataPath: string,
   work: (db: Database) => Promise<T>,
+  reserve?: Reserve,
 ): Promise<T> {
   const path = databasePath(dataPath);
   try {
@@ -42,7 +44,7 @@ export async function withDatabase<T>(
       hint: "--data names another",
     });
   }
-  const db = Database.open(path);
+  const db = reserve === undefined ? Database.open(path) : openDatabase(path, reserve);
   try {
     return await work(db);
   } finally {
@@ -76,9 +78,10 @@ export async function askOrDo<T>(
   if (folder === undefined) return await ask(dataPath, { kind, wanted }) as T;
   const log = new Log({ format: "text", sink: Deno.stderr, now: SYSTEM_CLOCK.wall });
   try {
+    const clock = SYSTEM_CLOCK;
+    const reserve = new Reserve({ dataPath: folder.path, log, clock }); // the next server makes it anew
     return await withDatabase(folder.path, async (db) => {
-      const clock = SYSTEM_CLOCK;
-      const store = await VaultStore.open({ dataPath: folder.path, db, log, clock });
+      const store = await VaultStore.open({ dataPath: folder.path, db, log, clock, reserve });
       try {
         const sessions = await BackupSessions.load(store.db, clock);
         const upkeep = new UpkeepDatabase(db.sql);
@@ -86,7 +89,7 @@ export async function askOrDo<T>(
       } finally {
         await store.close();
       }
-    });
+    }, reserve);
   } finally {
     await log.flush(LOG_FLUSH_MS);
   }

@@ -6,7 +6,7 @@
 import type { BlobStore } from "../blobs.ts";
 import type { RecordDatabase } from "../db_records.ts";
 import type { PackUse, UpkeepDatabase } from "../db_upkeep.ts";
-import { UPKEEP } from "../limits.ts";
+import { STORE, UPKEEP } from "../limits.ts";
 import { PACK_PREFIX_BYTES } from "./pack_format.ts";
 import { packBlobName } from "./pack_reader.ts";
 import { PackWriter } from "./pack_writer.ts";
@@ -32,43 +32,62 @@ export interface TidyResult {
 export async function tidyPacks(vault: Vault, options: TidyOptions): Promise<TidyResult> {
   const result: TidyResult = { packsRemoved: 0, recordsMoved: 0, bytesFreed: 0 };
   await removeDead(vault, { ...options, result }); // first: moving takes room
-  const moved = await moveOutOfSparse(vault, { ...options, result });
-  if (moved > 0) await removeDead(vault, { ...options, result });
+  await moveOutOfSparse(vault, { ...options, result });
   return result;
 }
 
 type Tidying = TidyOptions & { result: TidyResult };
 
 async function removeDead(vault: Vault, options: Tidying): Promise<void> {
-  const { upkeep, records, blobs, result } = options;
   for await (const pack of listUses(vault, options)) {
-    if (pack.records > 0 || !(await upkeep.markRemoved(pack.number))) continue;
-    await blobs.delete(packBlobName({ vaultId: vault.id, name: pack.name }));
-    result.packsRemoved++;
-    result.bytesFreed += pack.bytes;
+    if (pack.records === 0) await removePack(vault, pack, options);
   }
-  await records.forgetRemovedPacks(vault.number);
+  await options.records.forgetRemovedPacks(vault.number);
 }
 
-/** Copies what is needed of mostly dead packs into new ones. Returns how many packs are left behind. */
-async function moveOutOfSparse(vault: Vault, options: Tidying): Promise<number> {
+/** Unless something in it is needed after all. */
+async function removePack(
+  vault: Vault,
+  pack: PackUse,
+  { upkeep, blobs, result }: Tidying,
+): Promise<void> {
+  if (!(await upkeep.markRemoved(pack.number))) return;
+  await blobs.delete(packBlobName({ vaultId: vault.id, name: pack.name }));
+  result.packsRemoved++;
+  result.bytesFreed += pack.bytes;
+}
+
+/**
+ * Copies what is needed of mostly dead packs into new ones, and removes the old ones: a new pack's worth at a time, so
+ * that no more room than that is needed, also on a disk that is nearly full.
+ */
+async function moveOutOfSparse(vault: Vault, options: Tidying): Promise<void> {
   const { upkeep, blobs, clock, result } = options;
   const addPack: typeof upkeep.addMovedPack = async (number, pack) => {
     await upkeep.addMovedPack(number, pack);
     result.bytesFreed -= pack.bytes;
   };
   const writer = new PackWriter({ vault, blobs, records: { addPack }, clock });
-  let packs = 0;
+  let batch: PackUse[] = [];
+  let batchBytes = 0;
+  const removeBatch = async () => {
+    await writer.close();
+    for (const pack of batch) await removePack(vault, pack, options);
+    await options.records.forgetRemovedPacks(vault.number);
+    batch = [];
+    batchBytes = 0;
+  };
   try {
     for await (const pack of listUses(vault, options)) {
       if (!isSparse(pack)) continue;
+      if (batchBytes + pack.recordBytes > STORE.packBytes) await removeBatch();
       await copyRecords(pack, { ...options, vault, writer });
-      packs++;
+      batch.push(pack);
+      batchBytes += pack.recordBytes;
     }
   } finally {
-    await writer.close();
+    await removeBatch();
   }
-  return packs;
 }
 
 /** A pack with damaged records stays: what its bytes are worth is for its owner to see. */

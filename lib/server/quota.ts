@@ -9,6 +9,7 @@ import type { JournalState } from "../journal_state.ts";
 import { UPKEEP } from "../limits.ts";
 import { ErrorCode } from "../protocol_v4.ts";
 import type { Clock } from "../time.ts";
+import type { Reserve } from "./reserve.ts";
 import { RequestError } from "./request_error.ts";
 
 /** A bound that is not there is none. */
@@ -40,6 +41,8 @@ export interface VaultQuotaOptions {
   db: VaultDatabase;
   upkeep: UpkeepDatabase;
   clock: Clock;
+  /** Of all vaults. */
+  reserve?: Reserve;
 }
 
 /** A vault's quota against what it uses. Looked up anew now and then. */
@@ -55,6 +58,7 @@ export class VaultQuota {
 
   /** Before a record is stored. @throws {RequestError} `NO_SPACE` */
   async takeBytes(bytes: number): Promise<void> {
+    this.#options.reserve?.check("store");
     await this.#look();
     const { bytes: max } = this.#quota;
     if (max !== undefined && this.#usedBytes + bytes > max) {
@@ -65,6 +69,7 @@ export class VaultQuota {
 
   /** Before a commit. @throws {RequestError} `NO_SPACE` */
   async checkSnapshots(state: JournalState): Promise<void> {
+    this.#options.reserve?.check("commit");
     await this.#look();
     const { snapshots: max } = this.#quota;
     if (max !== undefined && state.facts.snapshots.size >= max) {
@@ -87,7 +92,8 @@ export class VaultQuota {
     if (now - this.#lookedMs < UPKEEP.quotaMs) return;
     this.#lookedMs = now;
     this.#quota = await readQuota(db, vault.id.toHex());
-    this.#usedBytes = await upkeep.sumPackBytes(vault.number);
+    // It takes a row for each pack.
+    if (this.#quota.bytes !== undefined) this.#usedBytes = await upkeep.sumPackBytes(vault.number);
   }
 }
 

@@ -82,10 +82,18 @@ export class RecordReader {
   }
 
   async #readRun(run: Run, target: Uint8Array): Promise<ReadRecord[]> {
-    const { vault, blobs, records } = this.#options;
+    const { vault, blobs, records, log } = this.#options;
     const name = await records.findPackName(vault.number, run.pack);
     const blobName = name && packBlobName({ vaultId: vault.id, name });
-    const count = blobName ? await blobs.read(blobName, run.start, target) ?? 0 : 0;
+    let count = 0;
+    try {
+      if (blobName) count = await blobs.read(blobName, run.start, target) ?? 0;
+    } catch (error) {
+      if (!isUnreadable(error)) throw error;
+      log.error("disk cannot read", error, { vault: vault.id.toHex(), pack: name });
+      // A bad sector costs the records that lie on it, and not their neighbours.
+      if (run.wanted.length > 1) return await this.#readEach(run.wanted);
+    }
     const failed: Wanted[] = [];
     const reads: ReadRecord[] = [];
     for (const wanted of run.wanted) {
@@ -97,6 +105,12 @@ export class RecordReader {
       else failed.push(wanted);
     }
     if (failed.length > 0) reads.push(...await this.#retry(failed, name));
+    return reads;
+  }
+
+  async #readEach(wanted: Wanted[]): Promise<ReadRecord[]> {
+    const reads: ReadRecord[] = [];
+    for (const item of wanted) reads.push(await this.#readOne(item));
     return reads;
   }
 
@@ -120,6 +134,11 @@ export class RecordReader {
     }
     return reads;
   }
+}
+
+/** What a disk says of a sector that it has lost: as good as wrong bytes, and healed in the same way. */
+function isUnreadable(error: unknown): boolean {
+  return (error as { code?: unknown } | undefined)?.code === "EIO";
 }
 
 /** Orders what is wanted as it lies on the disk, and joins what is close together. */

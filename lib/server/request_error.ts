@@ -1,5 +1,6 @@
 /** Why a request of version 4 is refused, as the client will be told (docs/protocol_v4.md, "Errors"). */
 import { TruncatedError } from "../bytes.ts";
+import { isNoSpace } from "../durable.ts";
 import { DamagedError, describeError, RefusedError } from "../errors.ts";
 import { JournalError } from "../journal.ts";
 import { ErrorCode } from "../protocol_v4.ts";
@@ -44,7 +45,7 @@ export async function judgeStatement<T>(work: () => T | Promise<T>): Promise<T> 
 /** What the client is told about an error. */
 export function errorAnswer(error: unknown): { code: ErrorCode; text: string } {
   if (error instanceof RequestError) return { code: error.code, text: error.message };
-  if ((error as { code?: string })?.code === "ENOSPC") {
+  if (isNoSpace(error)) {
     return { code: ErrorCode.NO_SPACE, text: "Cannot store: the server's disk is full" };
   }
   const text = error instanceof DamagedError

@@ -2,7 +2,7 @@
  * Scrub (docs/store.md, "Scrub"): reads packs whole, those first that were not read for the longest time, and compares
  * each record with its id. What is wrong is noted, so that the next backup heals it.
  */
-import type { PackUse, UpkeepDatabase } from "../db_upkeep.ts";
+import type { PackedRecord, PackUse, UpkeepDatabase } from "../db_upkeep.ts";
 import { UPKEEP } from "../limits.ts";
 import type { Clock } from "../time.ts";
 import type { Throttle } from "./throttle.ts";
@@ -20,6 +20,8 @@ export interface ScrubResult {
   bytes: number;
   /** Records that were found damaged now. */
   damaged: number;
+  /** Records that were known to be damaged, and are right again: somebody brought the pack back from a copy. */
+  mended: number;
 }
 
 /** Compares all packs of a vault that were last read before a time. */
@@ -27,7 +29,7 @@ export async function scrubVault(
   vault: Vault,
   { beforeMs, ...options }: ScrubOptions & { beforeMs: number },
 ): Promise<ScrubResult> {
-  const result: ScrubResult = { packs: 0, records: 0, bytes: 0, damaged: 0 };
+  const result: ScrubResult = { packs: 0, records: 0, bytes: 0, damaged: 0, mended: 0 };
   const { upkeep } = options;
   let pack;
   while ((pack = await upkeep.findScrubPack(vault.number, beforeMs)) !== undefined) {
@@ -48,7 +50,9 @@ export async function scrubPack(
 ): Promise<void> {
   const entries = await upkeep.listPackRecords(pack.number);
   for (let at = 0; at < entries.length; at += UPKEEP.idsPerRead) {
-    const batch = entries.slice(at, at + UPKEEP.idsPerRead).filter(({ damaged }) => !damaged);
+    const part = entries.slice(at, at + UPKEEP.idsPerRead);
+    result.mended += await mend(vault, part.filter(({ damaged }) => damaged), { pack, upkeep });
+    const batch = part.filter(({ damaged }) => !damaged);
     for await (const read of vault.reader.readAll(batch.map(({ id }) => id))) {
       if (read.state === "found") {
         result.records++;
@@ -61,3 +65,20 @@ export async function scrubPack(
   await upkeep.setScrubbed(pack.number, timeMs);
   result.packs++;
 }
+
+/** Looks again at records that are known to be damaged. Returns how many are right. */
+async function mend(
+  vault: Vault,
+  records: PackedRecord[],
+  { pack, upkeep }: { pack: Pick<PackUse, "number">; upkeep: UpkeepDatabase },
+): Promise<number> {
+  let count = 0;
+  for (const { id, type, offset, size } of records) {
+    const row = { number: 0, type, pack: pack.number, offset, size, ...UNSOUND };
+    if (await vault.reader.read(id, row) === undefined) continue;
+    count += await upkeep.markMended(vault.number, { id, pack: pack.number, offset });
+  }
+  return count;
+}
+
+const UNSOUND = { damaged: true, complete: 0, isCondemned: false } as const;

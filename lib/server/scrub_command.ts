@@ -58,9 +58,9 @@ function show(result: VaultScrubbed, json: boolean): void {
   if (json) return print(JSON.stringify({ event: "scrubbed", ...result }));
   const vault = result.vault.slice(0, 12);
   if ("error" in result) return printError(`${vault}: ${result.error}`);
-  const { packs, records, bytes, damaged, damagedInAll } = result;
+  const { packs, records, bytes, damaged, damagedInAll, mended } = result;
   print(
     `${vault}  ${packs} packs, ${records} records, ${formatByteSize(bytes)} read, ` +
-      `${damaged} found damaged, ${damagedInAll} damaged in all`,
+      `${damaged} found damaged, ${mended} right again, ${damagedInAll} damaged in all`,
   );
 }

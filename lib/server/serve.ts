@@ -11,12 +11,16 @@ import { type Clock, SYSTEM_CLOCK } from "../time.ts";
 import { startClassicService } from "./classic_service.ts";
 import { DataFolder } from "./data_folder.ts";
 import type { Service } from "./listener.ts";
+import { Metrics } from "./metrics.ts";
+import { startOps } from "./ops.ts";
 import { readPortInfo } from "./port_info.ts";
 import { parseServeOptions, SERVE_HELP, type ServeOptions } from "./serve_options.ts";
+import { openDatabase, Reserve } from "./reserve.ts";
 import { UPKEEP_SETTING } from "./upkeep.ts";
 import { startVaultService } from "./vault_service.ts";
 
 const LOG_FLUSH_MS = 1000;
+const RESERVE_TICK_MS = 1000;
 
 export const SERVE_COMMAND: Command = {
   summary: "run the server (the default)",
@@ -28,9 +32,12 @@ async function serve(options: ServeOptions): Promise<number> {
   const log = new Log({ format: options.logFormat, sink: Deno.stderr, now: SYSTEM_CLOCK.wall });
   try {
     using folder = DataFolder.open(options.dataPath);
-    const db = Database.open(folder.databasePath);
+    const clock = SYSTEM_CLOCK;
+    const reserve = new Reserve({ dataPath: folder.path, bytes: options.reserveBytes, log, clock });
+    const db = openDatabase(folder.databasePath, reserve);
     try {
-      await serveUntilStopped(options, { dataPath: folder.path, db, log });
+      using _ticking = tickReserve(reserve, log);
+      await serveUntilStopped(options, { dataPath: folder.path, db, log, reserve });
     } finally {
       db.close();
     }
@@ -43,14 +50,15 @@ async function serve(options: ServeOptions): Promise<number> {
 
 async function serveUntilStopped(
   options: ServeOptions,
-  parts: { dataPath: string; db: Database; log: Log },
+  parts: { dataPath: string; db: Database; log: Log; reserve: Reserve },
 ): Promise<void> {
   const { log, dataPath } = parts;
   const services: Service[] = [];
   try {
-    const addresses: { classic?: string; vault?: string } = {};
+    const addresses: { classic?: string; vault?: string; ops?: string } = {};
     const classic = classicAddress(options, log);
-    const all = { ...parts, clock: SYSTEM_CLOCK };
+    const metrics = new Metrics();
+    const all = { ...parts, clock: SYSTEM_CLOCK, metrics };
     if (classic !== "off") {
       const service = await startClassicService({ ...options, address: classic }, all);
       services.push(service);
@@ -60,6 +68,11 @@ async function serveUntilStopped(
     if (vault) {
       services.push(vault);
       addresses.vault = formatHostPort(vault.address);
+    }
+    if (options.ops !== "off") {
+      const ops = startOps({ ...all, address: options.ops });
+      services.push(ops);
+      addresses.ops = formatHostPort(ops.address);
     }
     const state = vault ? "on" : "off";
     await new VaultDatabase(parts.db.sql).setSetting(UPKEEP_SETTING, state);
@@ -77,7 +90,14 @@ async function serveUntilStopped(
  */
 async function startVault(
   options: ServeOptions,
-  parts: { dataPath: string; db: Database; log: Log; clock: Clock },
+  parts: {
+    dataPath: string;
+    db: Database;
+    log: Log;
+    clock: Clock;
+    reserve: Reserve;
+    metrics: Metrics;
+  },
 ): Promise<Service | undefined> {
   if (options.listen === "off") return undefined;
   const isDefault = options.listen === "default";
@@ -100,6 +120,15 @@ function classicAddress({ classic }: ServeOptions, log: Log): HostPort | "off" {
     log.warn("default port used", { reason, port: SERVER_DEFAULTS.classicPort });
   });
   return { hostname: "0.0.0.0", port };
+}
+
+function tickReserve(reserve: Reserve, log: Log): Disposable {
+  let running: Promise<void> | undefined;
+  const timer = setInterval(() => {
+    running ??= reserve.tick().catch((error) => log.error("cannot make reserve", error))
+      .finally(() => running = undefined);
+  }, RESERVE_TICK_MS);
+  return { [Symbol.dispose]: () => clearInterval(timer) };
 }
 
 /** Resolves with the first signal to stop. A second one ends the process as if nobody listened. */

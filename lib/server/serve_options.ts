@@ -1,6 +1,7 @@
 /** `server serve`: its help and its flags. */
 import { UsageError } from "../errors.ts";
 import {
+  formatByteSize,
   type HostPort,
   parseByteSize,
   parseChoice,
@@ -23,6 +24,7 @@ Usage: server [serve] [flags]
   --classic HOST:PORT|off       where clients of the classic protocol connect
                                 (0.0.0.0 and the port in port.info, or ${SERVER_DEFAULTS.classicPort})
   --listen HOST:PORT|off        where clients with a vault connect (0.0.0.0:${SERVER_DEFAULTS.vaultPort})
+  --ops PORT|HOST:PORT          /healthz and /metrics over HTTP; of a port alone on 127.0.0.1 (off)
   --log text|json               form of the log on standard error (text)
 
 Bounds. Past one, a request is answered with an error or a connection is closed, and the log says so.
@@ -36,6 +38,9 @@ Bounds. Past one, a request is answered with an error or a connection is closed,
   --stop-time TIME              for messages under way when the server is stopped (10s)
   --max-client-bytes SIZE       of all files of one client (64GiB)
   --max-total-bytes SIZE        of all files (1TiB)
+  --reserve SIZE|off            of the disk, for forgetting and collection when it is full (${
+  formatByteSize(SERVER_DEFAULTS.reserveBytes).replace(".0 ", "")
+})
   --max-clients N               registered clients (${SERVER_DEFAULTS.clientsMax})
   --registration on|off         whether new clients may register (on)
   --max-registrations N         from one address in a minute (${SERVER_DEFAULTS.registrationsPerMinuteMax})
@@ -47,6 +52,7 @@ const FLAGS = {
   data: { type: "string" },
   classic: { type: "string" },
   listen: { type: "string" },
+  ops: { type: "string" },
   log: { type: "string" },
   "max-connections": { type: "string" },
   "max-connections-per-address": { type: "string" },
@@ -57,6 +63,7 @@ const FLAGS = {
   "stop-time": { type: "string" },
   "max-client-bytes": { type: "string" },
   "max-total-bytes": { type: "string" },
+  reserve: { type: "string" },
   "max-clients": { type: "string" },
   registration: { type: "string" },
   "max-registrations": { type: "string" },
@@ -66,9 +73,12 @@ export interface ServeOptions {
   dataPath: string;
   classic: HostPort | "port.info" | "off";
   listen: HostPort | "default" | "off";
+  ops: HostPort | "off";
   logFormat: LogFormat;
   access: AccessLimits;
   session: ClassicLimits;
+  /** 0: none. */
+  reserveBytes: number;
   confirmMs: number;
   stopMs: number;
 }
@@ -87,6 +97,7 @@ export function parseServeOptions(args: string[]): ServeOptions {
     dataPath: read("data", String, "holdfast-data"),
     classic: read<ServeOptions["classic"]>("classic", parseListenAddress, "port.info"),
     listen: read<ServeOptions["listen"]>("listen", parseListenAddress, "default"),
+    ops: read<ServeOptions["ops"]>("ops", parseOpsAddress, "off"),
     logFormat: read("log", (text) => parseChoice(text, ["text", "json"]), "text"),
     access: {
       connectionsMax: read("max-connections", parseCount, SERVER_DEFAULTS.connectionsMax),
@@ -110,6 +121,11 @@ export function parseServeOptions(args: string[]): ServeOptions {
       messageMs: read("message-time", parseDuration, SERVER_DEFAULTS.messageMs),
       stallMs: read("stall-time", parseDuration, SERVER_DEFAULTS.stallMs),
     },
+    reserveBytes: read(
+      "reserve",
+      (text) => text === "off" ? 0 : parseByteSize(text),
+      SERVER_DEFAULTS.reserveBytes,
+    ),
     confirmMs: read("confirm-time", parseDuration, SERVER_DEFAULTS.confirmMs),
     stopMs: read("stop-time", parseDuration, SERVER_DEFAULTS.stopMs),
   };
@@ -117,6 +133,10 @@ export function parseServeOptions(args: string[]): ServeOptions {
     throw new UsageError("Cannot serve: nothing to listen on");
   }
   return options;
+}
+
+function parseOpsAddress(text: string): HostPort | "off" {
+  return parseListenAddress(/^\d+$/.test(text) ? `127.0.0.1:${text}` : text);
 }
 
 function parseListenAddress(text: string): HostPort | "off" {

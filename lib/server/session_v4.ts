@@ -23,6 +23,7 @@ import { Member } from "./member_v4.ts";
 import type { ConnectedMember, Members } from "./members.ts";
 import { findRole, permissionFor, type Permissions } from "./permissions.ts";
 import { Puts } from "./puts.ts";
+import type { Metrics } from "./metrics.ts";
 import type { ReadRecord } from "./record_reader.ts";
 import { decodeRequest, errorAnswer, RequestError } from "./request_error.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
@@ -46,6 +47,7 @@ export interface VaultContext {
   limits: VaultLimits;
   log: Log;
   clock: Clock;
+  metrics?: Metrics;
   isStopping: () => boolean;
 }
 
@@ -83,6 +85,14 @@ const RULES: ReadonlyMap<number, "any" | "stranger" | "challenged" | keyof Permi
   [RequestCode.CLOSE, "put"],
   [RequestCode.GET, "read"],
 ]);
+
+const REQUEST_NAMES = namesOf(RequestCode);
+const ERROR_NAMES = namesOf(ErrorCode);
+
+/** What codes are called where they are counted. */
+function namesOf(codes: Record<string, number>): ReadonlyMap<number, string> {
+  return new Map(Object.entries(codes).map(([name, code]) => [code, name.toLowerCase()]));
+}
 
 export class VaultSession {
   readonly #channel: Channel;
@@ -189,6 +199,8 @@ export class VaultSession {
   /** The one place where state and permissions are checked. */
   async #handle(request: Request): Promise<void> {
     const rule = RULES.get(request.code);
+    const known = REQUEST_NAMES.get(request.code) ?? "unknown";
+    this.#context.metrics?.add("holdfast_requests_total", known);
     const { name } = this.#state;
     if (rule === undefined) throw malformed(`unknown code ${request.code}`);
     if (rule === "any") return await this.#answer(request, AnswerCode.DONE);
@@ -399,6 +411,9 @@ export class VaultSession {
   }
 
   #logFailure(error: unknown): void {
+    this.#context.store.noticeFull(error);
+    const reason = ERROR_NAMES.get(errorAnswer(error).code) ?? "internal";
+    this.#context.metrics?.add("holdfast_requests_refused_total", reason);
     const { address } = this.#peer;
     if (error instanceof RequestError) {
       this.#context.log.warn("request refused", { address, reason: describeError(error) });

@@ -6,6 +6,7 @@ import type { Database } from "../db.ts";
 import { RefusedError } from "../errors.ts";
 import { CLASSIC } from "../limits.ts";
 import type { AccessLimits } from "./access.ts";
+import type { Reserve } from "./reserve.ts";
 
 /** What a reservation is for. */
 export interface Reservation {
@@ -17,18 +18,28 @@ export interface Reservation {
 export class Space {
   readonly #db: Database;
   readonly #limits: AccessLimits;
+  readonly #reserve: Reserve | undefined;
   readonly #reservedByClient = new Map<string, number>();
   #reservedBytes = 0;
   #verifiedBytes: number;
 
-  private constructor(db: Database, limits: AccessLimits, verifiedBytes: number) {
+  private constructor(
+    db: Database,
+    { limits, reserve, verifiedBytes }: {
+      limits: AccessLimits;
+      reserve: Reserve | undefined;
+      verifiedBytes: number;
+    },
+  ) {
     this.#db = db;
     this.#limits = limits;
+    this.#reserve = reserve;
     this.#verifiedBytes = verifiedBytes;
   }
 
-  static async open(db: Database, limits: AccessLimits): Promise<Space> {
-    return new Space(db, limits, await db.sumBytes(CLASSIC.chargedBytesMin));
+  static async open(db: Database, limits: AccessLimits, reserve?: Reserve): Promise<Space> {
+    const verifiedBytes = await db.sumBytes(CLASSIC.chargedBytesMin);
+    return new Space(db, { limits, reserve, verifiedBytes });
   }
 
   /**
@@ -38,6 +49,9 @@ export class Space {
    * @throws {RefusedError} if there is no room
    */
   async reserve({ clientId, fileName, bytes }: Reservation): Promise<void> {
+    if (this.#reserve?.isFull) {
+      throw new RefusedError("Cannot accept file: the disk is full up to the server's reserve");
+    }
     const replacedBytes = await this.#verifiedSize(clientId, fileName);
     const clientBytes = await this.#clientBytes(clientId) - replacedBytes;
     // Nothing is awaited from here on: two uploads cannot both take the last room.

@@ -4,12 +4,14 @@
  */
 import { UpkeepDatabase, type UpkeepRequest } from "../db_upkeep.ts";
 import { describeError, HoldfastError } from "../errors.ts";
+import type { JournalState } from "../journal_state.ts";
 import { UPKEEP } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import type { BackupSessions } from "./backup_sessions.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { type CollectionResult, collectVault } from "./collection.ts";
+import type { Metrics } from "./metrics.ts";
 import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
 import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
 import { listSnapshots, type VaultSnapshots } from "./snapshot_list.ts";
@@ -27,6 +29,7 @@ export interface UpkeepOptions {
   upkeep: UpkeepDatabase;
   log: Log;
   clock: Clock;
+  metrics?: Metrics;
 }
 
 /** What was done for one vault. */
@@ -44,6 +47,18 @@ export type VaultScrubbed =
     | ScrubResult & { damagedInAll: number }
     | { error: string }
   );
+
+/** What a vault's journal counts. */
+export interface JournalCounts {
+  /** In force. */
+  snapshots: number;
+  /** Forgotten, and to be brought back until their hold is over. */
+  held: number;
+  /** Not revoked. */
+  devices: number;
+}
+
+export type VaultCounted = { vault: string } & (JournalCounts | { error: string });
 
 /** What a command asks for. */
 export interface Wanted {
@@ -108,7 +123,7 @@ export class Upkeep {
     const beforeMs = clock.wall();
     const results: VaultScrubbed[] = [];
     for (const id of await this.#listVaults(wanted)) {
-      const scrubbed = await this.#withVault(id, "scrub failed", async (vault) => {
+      const scrubbed = await this.#withVault(id, "scrub", async (vault) => {
         const options = { ...this.#scrubOptions(UPKEEP.askedShare), beforeMs };
         const result = await scrubVault(vault, options);
         const damagedInAll = await this.#options.upkeep.countDamaged(vault.number);
@@ -126,10 +141,24 @@ export class Upkeep {
     for (const id of await this.#listVaults(wanted)) {
       const listed = await this.#withVault(
         id,
-        "listing failed",
+        "listing",
         (vault) => Promise.resolve({ snapshots: listSnapshots(vault.journal.state) }),
       );
       results.push({ vault: id.toHex(), ...listed });
+    }
+    return results;
+  }
+
+  /** What the journals of vaults count. */
+  async count({ vault: wanted }: Wanted): Promise<VaultCounted[]> {
+    const results: VaultCounted[] = [];
+    for (const id of await this.#listVaults(wanted)) {
+      const counted = await this.#withVault(
+        id,
+        "counting",
+        (vault) => Promise.resolve(countJournal(vault.journal.state)),
+      );
+      results.push({ vault: id.toHex(), ...counted });
     }
     return results;
   }
@@ -149,6 +178,7 @@ export class Upkeep {
     if (kind === "gc") return await this.collect(wanted);
     if (kind === "snapshots") return await this.listSnapshots(wanted);
     if (kind === "scrub") return await this.scrub(wanted);
+    if (kind === "usage") return await this.count(wanted);
     throw new HoldfastError(`Cannot serve request: this server does not know "${kind}"`);
   }
 
@@ -171,10 +201,10 @@ export class Upkeep {
     const pack = await upkeep.findDuePack(clock.wall(), UPKEEP.scrubMs);
     if (pack === undefined) return undefined;
     return async () => {
-      const result = { packs: 0, records: 0, bytes: 0, damaged: 0 };
+      const result = { packs: 0, records: 0, bytes: 0, damaged: 0, mended: 0 };
       const timeMs = clock.wall();
       const options = { ...this.#scrubOptions(UPKEEP.share), pack, timeMs, result };
-      await this.#withVault(pack.vaultId, "scrub failed", (vault) => scrubPack(vault, options));
+      await this.#withVault(pack.vaultId, "scrub", (vault) => scrubPack(vault, options));
       if (result.packs === 0) await upkeep.setScrubbed(pack.number, clock.wall()); // try others first
     };
   }
@@ -187,8 +217,9 @@ export class Upkeep {
 
   async #collectOne(id: Uint8Array, share: number): Promise<VaultCollected> {
     const vault = id.toHex();
-    const collected = await this.#withVault(id, "collection failed", async (vault) => {
-      const result = await this.#collectVault(vault, share);
+    const collected = await this.#withVault(id, "collection", async (vault) => {
+      const { store } = this.#options;
+      const result = await store.withReserve(() => this.#collectVault(vault, share));
       this.#options.log.info("vault collected", { vault: id.toHex(), ...result });
       return result;
     });
@@ -198,21 +229,27 @@ export class Upkeep {
   /** Does work on a vault. What is wrong with one is no reason to leave the others alone. */
   async #withVault<T>(
     id: Uint8Array,
-    failure: string,
+    name: string,
     work: (vault: Vault) => Promise<T>,
   ): Promise<T | { error: string }> {
-    const { store, log } = this.#options;
+    const { store, log, clock, metrics } = this.#options;
+    const startedMs = clock.elapsed();
     try {
       const vault = await store.enter(id);
       if (vault === undefined) return { error: "Cannot use vault: it is not there" };
       try {
-        return await work(vault);
+        const result = await work(vault);
+        metrics?.set("holdfast_upkeep_last_timestamp_seconds", clock.wall() / 1000, name);
+        const tookMs = clock.elapsed() - startedMs;
+        metrics?.set("holdfast_upkeep_last_duration_seconds", tookMs / 1000, name);
+        return result;
       } finally {
         store.leave(vault);
       }
     } catch (error) {
       if (error instanceof StoppedError) throw error;
-      log.error(failure, error, { vault: id.toHex() });
+      metrics?.add("holdfast_upkeep_failures_total", name);
+      log.error(`${name} failed`, error, { vault: id.toHex() });
       return { error: describeError(error) };
     }
   }
@@ -251,6 +288,13 @@ export class Upkeep {
   #report(error: unknown): void {
     if (!(error instanceof StoppedError)) this.#options.log.error("upkeep failed", error);
   }
+}
+
+function countJournal({ facts }: JournalState): JournalCounts {
+  let held = 0;
+  for (const { holdUntilMs } of facts.snapshots) if (holdUntilMs !== 0) held++;
+  const devices = [...facts.devices.values()].filter(({ revoked }) => !revoked).length;
+  return { snapshots: facts.snapshots.size - held, held, devices };
 }
 
 function sumResults(first: CollectionResult, second: CollectionResult): CollectionResult {

@@ -14,6 +14,8 @@ import { openServerKey } from "./certificate.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { Listener, type Service } from "./listener.ts";
 import { Members } from "./members.ts";
+import type { Metrics } from "./metrics.ts";
+import type { Reserve } from "./reserve.ts";
 import { type VaultLimits, VaultSession } from "./session_v4.ts";
 import { Upkeep } from "./upkeep.ts";
 import { VaultStore } from "./vault_store.ts";
@@ -32,12 +34,22 @@ export interface VaultServiceOptions {
 
 export async function startVaultService(
   options: VaultServiceOptions,
-  { dataPath, db, log, clock }: { dataPath: string; db: Database; log: Log; clock: Clock },
+  { dataPath, db, log, clock, reserve, metrics }: {
+    dataPath: string;
+    db: Database;
+    log: Log;
+    clock: Clock;
+    reserve?: Reserve;
+    metrics?: Metrics;
+  },
 ): Promise<Service> {
   const key = await openServerKey(dataPath);
-  const store = await VaultStore.open({ dataPath, db, log, clock });
+  const shared = reserve === undefined ? {} : { reserve };
+  const store = await VaultStore.open({ dataPath, db, log, clock, ...shared });
   const sessions = await BackupSessions.load(store.db, clock);
+  const counting = metrics === undefined ? {} : { metrics };
   const context = {
+    ...counting,
     store,
     records: new RecordDatabase(db.sql),
     sessions,
@@ -54,13 +66,14 @@ export async function startVaultService(
     limits: options.access,
     log,
     clock,
+    ...(metrics === undefined ? {} : { metrics: { metrics, protocol: "vault" } }),
     tls: { certificatePem: key.pem, privateKeyPem: key.privateKeyPem, protocol: ALPN },
     openSession: (channel, peer) => new VaultSession(channel, peer, context),
   });
   await store.db.setSetting(LISTEN_SETTING, formatHostPort(listener.address));
   const guard = await ClockGuard.start({ db: store.db, clock, log });
   const upkeep = await Upkeep.start({
-    ...{ store, sessions, log, clock },
+    ...{ store, sessions, log, clock, ...counting },
     upkeep: new UpkeepDatabase(db.sql),
   });
   const sweeper = startSweeper(async () => {

@@ -31,6 +31,7 @@ import { Completeness } from "./completeness.ts";
 import { JournalFile } from "./journal_file.ts";
 import { PackWriter } from "./pack_writer.ts";
 import { VaultQuota } from "./quota.ts";
+import type { Reserve } from "./reserve.ts";
 import { RecordReader } from "./record_reader.ts";
 import {
   eventRow,
@@ -60,11 +61,13 @@ export interface VaultStoreOptions {
   db: Database;
   log: Log;
   clock: Clock;
+  /** Room for what must go on when the disk is full. */
+  reserve?: Reserve;
   /** Where packs are; without it the folder `packs`. */
   blobs?: BlobStore;
 }
 
-type Prepared = AdoptionOptions & { upkeep: UpkeepDatabase };
+type Prepared = AdoptionOptions & { upkeep: UpkeepDatabase; reserve?: Reserve };
 
 interface OpenVault {
   vault: Promise<Vault>;
@@ -109,6 +112,17 @@ export class VaultStore {
     return this.#options.blobs;
   }
 
+  /** Does work that must go on when the disk is full. It must be fit to be done twice. */
+  withReserve<T>(work: () => Promise<T>): Promise<T> {
+    const { reserve } = this.#options;
+    return reserve === undefined ? work() : reserve.guard(work);
+  }
+
+  /** Of something that failed: if the disk is full, nothing new is taken from now on. */
+  noticeFull(error: unknown): void {
+    this.#options.reserve?.notice(error);
+  }
+
   /**
    * A vault, until {@link leave}. Undefined if there is none with this id.
    *
@@ -144,10 +158,11 @@ export class VaultStore {
    *
    * @throws {JournalError} if the statement founds no vault
    */
-  found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {
+  async found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {
+    this.#options.reserve?.check("found vault");
     const founded = this.#founding.then(() => this.#found(statement, token));
     this.#founding = founded.catch(() => {});
-    return founded;
+    return await founded;
   }
 
   /** Finishes packs that are quiet, closes vaults that nobody uses. To be called several times a second. */

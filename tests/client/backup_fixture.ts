@@ -26,8 +26,12 @@ export class TestServer {
   port = 0;
   #child: Deno.ChildProcess | undefined;
 
-  constructor(folder: string) {
+  readonly #args: string[];
+
+  /** @param args more flags of `server serve` */
+  constructor(folder: string, args: string[] = []) {
     this.dataPath = join(folder, "data");
+    this.#args = args;
   }
 
   get pid(): number {
@@ -38,7 +42,7 @@ export class TestServer {
   async start(): Promise<void> {
     const child = this.#command([
       ...["serve", "--data", this.dataPath, "--classic", "off", "--log", "json"],
-      ...["--listen", `127.0.0.1:${this.port}`],
+      ...["--listen", `127.0.0.1:${this.port}`, ...this.#args],
     ]).spawn();
     this.#child = child;
     const [own, rest] = child.stderr.tee();

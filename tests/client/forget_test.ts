@@ -29,7 +29,7 @@ Deno.test("client forget, unforget and policy: what is forgotten is held and can
     const [forgotten, ...more] = json(tagged.stdout);
     assert.deepEqual([forgotten.id, more], [second, []]);
     const heldMs = Date.parse(forgotten.heldUntil) - Date.now();
-    assert.ok(Math.abs(heldMs - 30 * DAY_MS) < DAY_MS, "it is held for the default hold");
+    assert.ok(Math.abs(heldMs - 7 * DAY_MS) < DAY_MS, "it is held for the default hold");
     assert.deepEqual((await shown()).map(({ id }) => id), [first, third]);
     const all = await shown("--all");
     assert.deepEqual(all.map(({ heldUntil }) => heldUntil), [
@@ -54,7 +54,7 @@ Deno.test("client forget, unforget and policy: what is forgotten is held and can
 
 Deno.test("client policy shows and sets rules and hold; a shorter hold waits for the longer", async () => {
   await withVault(async (vault) => {
-    assert.match((await vault.run("policy")).stdout, /^keep: everything\nhold: 30 days\n$/);
+    assert.match((await vault.run("policy")).stdout, /^keep: everything\nhold: 7 days\n$/);
     const set = await vault.run("policy", "--keep-daily", "7", "--keep-last", "2", "--hold", "60d");
     assert.equal(set.stdout, "keep: last 2, daily 7\nhold: 60 days\n", set.stderr);
     const [shorter] = json((await vault.run("policy", "--hold", "2d", "--json")).stdout);

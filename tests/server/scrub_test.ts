@@ -74,3 +74,56 @@ Deno.test("scrub goes on where it was left off, with what was not read for the l
     assert.equal((await bench.scrub(bench.clock.wall() + 60_000)).packs, 3);
   });
 });
+
+Deno.test("a pack that was brought back from a copy is right again after a scrub", async () => {
+  await withStoreBench(async (bench) => {
+    const device = await bench.member();
+    const data = makeRecord(RecordType.DATA);
+    const root = makeRecord(RecordType.ROOT, [data]);
+    await device.put(data, root);
+    assert.equal(await device.commit(root), 0);
+    const path = join(bench.packsPath, bench.packNames[0]);
+    const bytes = Deno.readFileSync(path);
+    Deno.writeFileSync(path, bytes.map((byte, i) => i === 100 ? byte ^ 1 : byte));
+    const later = () => {
+      bench.clock.shiftMs += 60_000;
+      return bench.scrub(bench.clock.wall());
+    };
+    const found = await later();
+    assert.deepEqual([found.damaged, found.mended], [1, 0]);
+    assert.deepEqual(await device.has(root), [false]);
+    const still = await later();
+    assert.deepEqual([still.damaged, still.mended], [0, 0]);
+    Deno.writeFileSync(path, bytes);
+    const mended = await later();
+    assert.deepEqual([mended.damaged, mended.mended, mended.records], [0, 1, 1]);
+    assert.deepEqual(await device.has(root), [true]);
+    await bench.check(data, root);
+  });
+});
+
+Deno.test("a sector that the disk cannot read costs its record only, and is healed", async () => {
+  await withStoreBench(async (bench) => {
+    const device = await bench.member();
+    const records = [0, 1, 2].map(() => makeRecord(RecordType.DATA, [], 2000));
+    await device.put(...records);
+    const row = await bench.store.records.findRecord(bench.vault.number, records[1].id);
+    const { blobs } = bench.store;
+    const [bad] = bench.packNames;
+    const read = blobs.read.bind(blobs);
+    blobs.read = (name, offset, target) => {
+      const isBad = name.endsWith(bad) && offset < row!.offset + 1000 &&
+        offset + target.length > row!.offset + 900;
+      if (!isBad) return read(name, offset, target);
+      return Promise.reject(Object.assign(new Error("Input/output error"), { code: "EIO" }));
+    };
+    const scrubbed = await bench.scrub(bench.clock.wall() + 60_000);
+    assert.deepEqual([scrubbed.packs, scrubbed.records, scrubbed.damaged], [1, 2, 1]);
+    assert.deepEqual(await device.has(...records), [true, false, true]);
+    assert.match(bench.logged, /disk cannot read/);
+    await device.put(records[1]);
+    await bench.check(...records);
+    blobs.read = () => Promise.reject(new Error("too many open files"));
+    await assert.rejects(bench.get(records[0]), /too many open files/); // says nothing about the record
+  });
+});

@@ -30,7 +30,8 @@ export const DAY_MS = 24 * 3600 * 1000;
 
 export class StoreBench {
   readonly clock = new TestClock();
-  readonly #folder: string;
+  /** The data folder. */
+  readonly folder: string;
   #founded!: TestVault;
   db!: Database;
   store!: VaultStore;
@@ -39,11 +40,11 @@ export class StoreBench {
   logged = "";
 
   constructor(folder: string) {
-    this.#folder = folder;
+    this.folder = folder;
   }
 
   async open(): Promise<void> {
-    this.db = Database.open(join(this.#folder, "holdfast.db"));
+    this.db = Database.open(join(this.folder, "holdfast.db"));
     const sink = {
       write: async (bytes: Uint8Array) => {
         this.logged += new TextDecoder().decode(bytes);
@@ -52,7 +53,7 @@ export class StoreBench {
     };
     const log = new Log({ format: "text", sink, now: Date.now });
     const { db, clock } = this;
-    this.store = await VaultStore.open({ dataPath: this.#folder, db, log, clock });
+    this.store = await VaultStore.open({ dataPath: this.folder, db, log, clock });
     this.sessions = await BackupSessions.load(this.store.db, clock);
     if (this.#founded === undefined) {
       this.#founded = await foundBody(deviceA);
@@ -75,7 +76,7 @@ export class StoreBench {
   }
 
   get packsPath(): string {
-    return join(this.#folder, "packs", this.vault.id.toHex());
+    return join(this.folder, "packs", this.vault.id.toHex());
   }
 
   get packNames(): string[] {
