@@ -32,6 +32,8 @@ export interface ClassOptions {
   count: number;
   /** Only faults with this name. */
   only?: string;
+  /** The first failure is enough. */
+  stopsAtFailure?: boolean;
   note?: (line: string) => void;
 }
 
@@ -47,7 +49,7 @@ export interface ClassReport {
 /** Runs faults of a class, each with random numbers that follow from the seed and its place. */
 export async function runClass(
   { letter, title, begin }: FaultClass,
-  { folder, seed, count, only, note = () => {} }: ClassOptions,
+  { folder, seed, count, only, stopsAtFailure = false, note = () => {} }: ClassOptions,
 ): Promise<ClassReport> {
   const report: ClassReport = { letter, title, faults: 0, survived: 0, filesLost: 0, failures: [] };
   const run = async (name: string, work: () => Promise<void>) => {
@@ -72,6 +74,7 @@ export async function runClass(
   for (let i = 0; i < count; i++) {
     const name = names[i % names.length];
     await run(name, () => begun.faults[name](new Random(seed + 7919 * (i + 1))));
+    if (stopsAtFailure && report.failures.length > 0) return report;
   }
   if (begun.finish) {
     try {

@@ -85,12 +85,12 @@ export class Stage implements Site {
   /** Makes a server and an empty vault on it. */
   static async create(
     folder: string,
-    { random, onServer }: { random: Random; onServer?: (stage: Stage) => Promise<void> },
+    { random, onServer }: { random: Random; onServer?: (stage: Stage) => void },
   ): Promise<Stage> {
     const stage = new Stage(folder, random);
     Deno.mkdirSync(stage.source);
     Deno.mkdirSync(stage.dataPath);
-    await onServer?.(stage);
+    onServer?.(stage);
     await stage.startServer();
     try {
       const invite = await stage.invite();
@@ -178,10 +178,10 @@ export class Stage implements Site {
   }
 
   /** Keeps what is below the data folder and the profile; the server may run if its files are not needed. */
-  async save(...parts: ("data" | "profile")[]): Promise<StageState> {
+  save(...parts: ("data" | "profile")[]): StageState {
     const path = join(this.folder, `state${this.#states++}`);
     Deno.mkdirSync(path);
-    for (const part of parts) await copyTree(join(this.folder, part), join(path, part));
+    for (const part of parts) copyTree(join(this.folder, part), join(path, part));
     return { path, oracle: this.oracle.save(), aheadMs: this.clock.aheadMs };
   }
 
@@ -190,7 +190,7 @@ export class Stage implements Site {
     for (const { name } of Deno.readDirSync(state.path)) {
       const target = join(this.folder, name);
       await removeTree(target);
-      await copyTree(join(state.path, name), target);
+      copyTree(join(state.path, name), target);
     }
     this.oracle.load(state.oracle);
     this.clock.aheadMs = state.aheadMs;
@@ -202,8 +202,8 @@ export class Stage implements Site {
 }
 
 /** Copies a folder with modes and times. */
-export async function copyTree(from: string, to: string): Promise<void> {
-  const { success, stderr } = await new Deno.Command("cp", { args: ["-a", from, to] }).output();
+export function copyTree(from: string, to: string): void {
+  const { success, stderr } = new Deno.Command("cp", { args: ["-a", from, to] }).outputSync();
   assert.ok(success, new TextDecoder().decode(stderr));
 }
 
