@@ -41,14 +41,22 @@ export async function judgeStatement<T>(work: () => T | Promise<T>): Promise<T> 
   }
 }
 
+/** SQLite's own name for it is SQLITE_FULL. */
+const SQLITE_FULL = 13;
+
 /** What the client is told about an error. */
 export function errorAnswer(error: unknown): { code: ErrorCode; text: string } {
   if (error instanceof RequestError) return { code: error.code, text: error.message };
-  if ((error as { code?: string })?.code === "ENOSPC") {
+  if (isDiskFull(error)) {
     return { code: ErrorCode.NO_SPACE, text: "Cannot store: the server's disk is full" };
   }
   const text = error instanceof DamagedError
     ? "Cannot serve vault: the server's copy is damaged; its log says more"
     : "Cannot serve request: the server failed; its log says why";
   return { code: ErrorCode.INTERNAL, text };
+}
+
+function isDiskFull(error: unknown): boolean {
+  const { code, errcode } = (error ?? {}) as { code?: string; errcode?: number };
+  return code === "ENOSPC" || errcode === SQLITE_FULL;
 }
