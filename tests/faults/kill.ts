@@ -22,7 +22,7 @@ export const KILL: FaultClass = {
   letter: "A",
   title: "kill -9 at any moment",
   shortCount: 6,
-  count: 240,
+  count: 204,
   begin: async (folder, random) => {
     const rig = new Rig(folder, random);
     await rig.prepare();

@@ -90,6 +90,15 @@ export class Oracle {
     return [...paths].filter((path) => expected.get(path) !== restored.get(path));
   }
 
+  /** Paths of files that are below `folder` and are not as they were: those that are not there do not count. */
+  wrongFiles(snapshot: string, folder: string): string[] {
+    const expected = this.#kept.get(snapshot)!.manifest;
+    const restored = manifestOf(join(folder, this.#source));
+    return [...restored].filter(([path, text]) =>
+      text.startsWith("file ") && text !== expected.get(path)
+    ).map(([path]) => path);
+  }
+
   save(): OracleState {
     return new Map(this.#kept);
   }

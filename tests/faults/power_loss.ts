@@ -17,8 +17,8 @@ const DATABASE_NAME = "holdfast.db";
 export const POWER_LOSS: FaultClass = {
   letter: "B",
   title: "power loss",
-  shortCount: 18,
-  count: 400,
+  shortCount: 12,
+  count: 300,
   begin: (folder, random) => PowerLoss.begin(folder, { random }),
 };
 

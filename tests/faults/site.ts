@@ -77,6 +77,30 @@ export async function restoreAll(site: Site): Promise<number> {
   throw new LossError(losses.map(({ message }) => message).join("\n"), filesLost);
 }
 
+/**
+ * Restores every snapshot from a store that is known to be damaged: each must come back whole, or be named as damaged
+ * (exit code 5) with all that does come back being right. Gives how many came back whole.
+ *
+ * @throws {LossError} if wrong data was given for right
+ */
+export async function restoreHonestly(site: Site): Promise<number> {
+  let whole = 0;
+  for (const snapshot of site.oracle.owed(site.nowMs)) {
+    const target = join(site.folder, `out-${crypto.randomUUID().slice(0, 8)}`);
+    const { code, stderr } = await site.client("restore", snapshot, "--to", target);
+    const different = site.oracle.differences(snapshot, target);
+    const wrong = code === 0 ? different : site.oracle.wrongFiles(snapshot, target);
+    await Deno.remove(target, { recursive: true }).catch(() => {}); // it may never have been made
+    if (wrong.length > 0) {
+      throw new LossError(`exit code ${code} and wrong: ${wrong.join(" ")}`, wrong.length);
+    }
+    assert.ok(code === 0 || /damaged|missing|Cannot/.test(stderr), `nothing is named: ${stderr}`);
+    if (code === 0) whole++;
+    else assert.equal(code, 5, stderr);
+  }
+  return whole;
+}
+
 async function restoreOne(site: Site, snapshot: string): Promise<void> {
   const target = join(site.folder, `out-${crypto.randomUUID().slice(0, 8)}`);
   const { code, stderr } = await site.client("restore", snapshot, "--to", target);

@@ -73,6 +73,7 @@ export class Stage implements Site {
   /** What the server has logged since its last start. */
   logged = "";
   /** What clients connect to in place of the server, if they do. */
+  clientPort: number | undefined;
   #port = 0;
   #service: TestService | undefined;
   #states = 0;
@@ -160,7 +161,7 @@ export class Stage implements Site {
   async invite(): Promise<string> {
     const { code, stdout, stderr } = await this.server(
       "invite",
-      ...["--address", `127.0.0.1:${this.#port}`],
+      ...["--address", `127.0.0.1:${this.clientPort ?? this.#port}`],
     );
     assert.equal(code, 0, stderr);
     return stdout.trim();
