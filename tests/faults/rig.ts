@@ -13,6 +13,7 @@ const ROOT = join(HERE, "..", "..");
 /** A program that runs. */
 export interface Running {
   kill: () => void;
+  signal: (signal: Deno.Signal) => void;
   ended: Promise<Ran>;
 }
 
@@ -69,6 +70,10 @@ export class Rig implements Site {
     assert.fail("the server does not start");
   }
 
+  signalServer(signal: Deno.Signal): void {
+    this.#server?.kill(signal);
+  }
+
   /** Ends the server as a power cut does. */
   async killServer(): Promise<void> {
     const child = this.#server;
@@ -107,14 +112,16 @@ function run(script: string, args: string[]): Running {
     ...{ stdin: "null", stdout: "piped", stderr: "piped" },
   }).spawn();
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const signal = (signal: Deno.Signal) => {
+    try {
+      child.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended
+    }
+  };
   return {
-    kill: () => {
-      try {
-        child.kill("SIGKILL");
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // it has ended
-      }
-    },
+    signal,
+    kill: () => signal("SIGKILL"),
     ended: child.output().then(({ code, stdout, stderr }) => ({
       ...{ code, stdout: decode(stdout), stderr: decode(stderr) },
     })),

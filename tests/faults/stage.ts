@@ -13,6 +13,7 @@ import { FORGET_COMMAND } from "../../lib/client/forget.ts";
 import { INIT_COMMAND } from "../../lib/client/init.ts";
 import { INVITE_COMMAND as CLIENT_INVITE_COMMAND } from "../../lib/client/invite.ts";
 import { KEYS_COMMAND } from "../../lib/client/keys.ts";
+import { POLICY_COMMAND } from "../../lib/client/policy.ts";
 import { RESTORE_COMMAND } from "../../lib/client/restore.ts";
 import { SNAPSHOTS_COMMAND } from "../../lib/client/snapshots.ts";
 import { UNFORGET_COMMAND } from "../../lib/client/unforget.ts";
@@ -42,6 +43,7 @@ const CLIENT = {
     forget: FORGET_COMMAND,
     unforget: UNFORGET_COMMAND,
     keys: KEYS_COMMAND,
+    policy: POLICY_COMMAND,
   },
   defaultCommand: () => undefined,
 };
@@ -94,10 +96,7 @@ export class Stage implements Site {
     onServer?.(stage);
     await stage.startServer();
     try {
-      const invite = await stage.invite();
-      const file = ["--recovery-file", join(folder, "code")];
-      const made = await stage.client("init", invite, "--device", "test", ...file);
-      assert.equal(made.code, 0, made.stderr);
+      await stage.init(await stage.invite(), "profile");
       return stage;
     } catch (error) {
       await stage.stopServer();
@@ -167,6 +166,22 @@ export class Stage implements Site {
     return stdout.trim();
   }
 
+  /** Lets another device into the vault. Its profile is a folder of the stage of that name. */
+  async join(name: string, role: "writer" | "reader" | "owner"): Promise<void> {
+    const invite = await this.client("invite", "--role", role);
+    assert.equal(invite.code, 0, invite.stderr);
+    await this.init(invite.stdout.trim(), name);
+  }
+
+  /** Makes a profile in a folder of the stage, by an invite. */
+  async init(invite: string, name: string): Promise<void> {
+    const file = ["--recovery-file", join(this.folder, `${name}-code`)];
+    const profile = ["--profile", join(this.folder, name), "--device", name];
+    const isFirst = invite.includes("/new/");
+    const made = await this.client("init", invite, ...profile, ...(isFirst ? file : []));
+    assert.equal(made.code, 0, made.stderr);
+  }
+
   /** Runs a command of the client, with the stage's profile unless another is named. */
   client(...args: string[]): Promise<Ran> {
     const profile = args.includes("--profile") ? [] : ["--profile", this.profile];
@@ -178,8 +193,8 @@ export class Stage implements Site {
     return captured(() => runProgram(SERVER, [...args, "--data", this.dataPath]));
   }
 
-  /** Keeps what is below the data folder and the profile; the server may run if its files are not needed. */
-  save(...parts: ("data" | "profile")[]): StageState {
+  /** Keeps folders of the stage, such as `data` and `profile`; `data` only while the server is stopped. */
+  save(...parts: string[]): StageState {
     const path = join(this.folder, `state${this.#states++}`);
     Deno.mkdirSync(path);
     for (const part of parts) copyTree(join(this.folder, part), join(path, part));

@@ -10,9 +10,11 @@ export interface StagedClass extends Omit<FaultClass, "begin"> {
   faults: Record<string, StagedFault>;
   /** Done once, when the vault has its snapshots. */
   prepare?: (stage: Stage, random: Random) => Promise<void>;
+  /** Folders of the stage that it makes. */
+  prepared?: string[];
 }
 
-export function stagedClass({ faults, prepare, ...rest }: StagedClass): FaultClass {
+export function stagedClass({ faults, prepare, prepared = [], ...rest }: StagedClass): FaultClass {
   return {
     ...rest,
     begin: async (folder, random) => {
@@ -20,7 +22,7 @@ export function stagedClass({ faults, prepare, ...rest }: StagedClass): FaultCla
       for (let i = 0; i < 3; i++) await backUp(stage);
       await prepare?.(stage, random);
       await stage.stopServer();
-      const state = stage.save("data", "profile");
+      const state = stage.save("data", "profile", ...prepared);
       const run = (fault: StagedFault) => async (random: Random) => {
         await stage.load(state);
         await stage.startServer();
