@@ -4,13 +4,14 @@
  * another order; the server is started on what is left, and must have all that was acknowledged by then.
  */
 import assert from "node:assert/strict";
+import { VaultClientSession } from "../../lib/client/session_v4.ts";
+import { VAULT } from "../../lib/limits.ts";
 import { writeCrashState } from "./crash_state.ts";
 import { Disk, type DiskChange, type DiskOptions } from "./disk.ts";
 import type { BegunClass, FaultClass, Faults } from "./fault_class.ts";
 import type { Random } from "./random.ts";
 import { backUp, restoreAll } from "./site.ts";
 import { removeTree, Stage, type StageState } from "./stage.ts";
-import { VAULT } from "../../lib/limits.ts";
 
 const DATABASE_NAME = "holdfast.db";
 
@@ -28,6 +29,8 @@ interface Step {
   /** Numbers of changes: those before `start` were made before it, and it was over before `end`. */
   start: number;
   end: number;
+  /** What was before it was made before the server's answer came. */
+  answered: number;
   /** The device's profile, and what the server owes it. */
   before: StageState | undefined;
   after: StageState;
@@ -106,26 +109,46 @@ export class PowerLoss implements BegunClass {
   }
 
   async #note(disk: Disk, name: string, work: () => Promise<unknown>): Promise<void> {
-    await work();
-    this.#noteStep(disk, name);
+    const { prototype } = VaultClientSession;
+    const { commit } = prototype;
+    let answered: number | undefined;
+    prototype.commit = async function (statement) {
+      const result = await commit.call(this, statement);
+      answered = disk.mark();
+      return result;
+    };
+    try {
+      await work();
+    } finally {
+      prototype.commit = commit;
+    }
+    this.#noteStep(disk, name, answered);
   }
 
-  #noteStep(disk: Disk, name: string): void {
+  #noteStep(disk: Disk, name: string, answered?: number): void {
     const last = this.#steps.at(-1);
     const end = disk.mark();
     const after = this.#stage.save("profile");
-    this.#steps.push({ name, start: last?.end ?? 0, end, before: last?.after, after });
+    const before = last?.after;
+    this.#steps.push({
+      name,
+      start: last?.end ?? 0,
+      end,
+      answered: answered ?? end,
+      before,
+      after,
+    });
     this.faults[name] = (random) => this.#cut(name, random);
   }
 
   async #cut(name: string, random: Random): Promise<void> {
     const step = random.pick(this.#steps.filter((step) => step.name === name));
-    const { start, end } = step;
+    const { start, end, answered } = step;
     // Often just behind the answer: what it is for is then in no later flush.
-    const cut = random.below(3) === 0 ? end : start + 1 + random.below(end - start);
+    const cut = random.below(3) === 0 ? answered : start + 1 + random.below(end - start);
     const stage = this.#stage;
     await stage.stopServer();
-    const state = cut === end ? step.after : step.before;
+    const state = cut >= answered ? step.after : step.before;
     if (state !== undefined) await stage.load(state);
     await removeTree(stage.dataPath);
     const changes = this.#changes.slice(0, cut);
