@@ -31,7 +31,8 @@ export class JournalFile implements Disposable {
   readonly #file: Deno.FsFile;
   /** Offset behind the newest event that is in use. */
   #end: number;
-  #isBroken = false;
+  /** What lies behind this offset must be cut off before anything is appended: that has failed. */
+  #brokenAt: number | undefined;
 
   private constructor(path: string, file: Deno.FsFile, end: number) {
     this.#path = path;
@@ -100,9 +101,9 @@ export class JournalFile implements Disposable {
     }
   }
 
-  /** Appends an event, durably. On an error the journal is as before, or takes no more. */
+  /** Appends an event, durably. On an error the journal is as before, or will be before it takes the next one. */
   async append(event: Uint8Array): Promise<StoredEvent> {
-    if (this.#isBroken) throw damaged("an earlier write to it failed");
+    if (this.#brokenAt !== undefined) await this.takeBack(this.#brokenAt);
     const start = this.#end;
     const bytes = encodeStored(event);
     try {
@@ -120,11 +121,11 @@ export class JournalFile implements Disposable {
 
   /** Cuts off what was appended and must not be there: nobody was told of it. */
   async takeBack(end: number): Promise<void> {
-    this.#isBroken = true;
+    this.#brokenAt = end;
     await this.#file.truncate(end);
     await this.#file.sync();
     this.#end = end;
-    this.#isBroken = false;
+    this.#brokenAt = undefined;
   }
 
   /** Offset behind the newest event. */

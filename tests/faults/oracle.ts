@@ -1,11 +1,10 @@
-/** Keeps what each acknowledged snapshot must restore to: names, bytes, modes and times. */
-import assert from "node:assert/strict";
+/** Keeps what each acknowledged snapshot must restore to: names, kinds, bytes, modes and times. */
 import { createHash } from "node:crypto";
 import { join, relative } from "node:path";
 import type { Random } from "./random.ts";
 
-/** By path below the source. */
-export type Manifest = Map<string, string>;
+/** What is at each path below the source, as one line of text each. */
+export type Manifest = ReadonlyMap<string, string>;
 
 interface Kept {
   manifest: Manifest;
@@ -13,29 +12,39 @@ interface Kept {
   heldUntilMs: number;
 }
 
+/** What an oracle knew at some time. */
+export type OracleState = ReadonlyMap<string, Kept>;
+
 const FILE_BYTES_MAX = 40_000;
+const FOLDERS = 3;
+const FILES = 6;
 
 export class Oracle {
   readonly #source: string;
   readonly #random: Random;
-  readonly #kept = new Map<string, Kept>();
+  #kept = new Map<string, Kept>();
 
   constructor(source: string, random: Random) {
     this.#source = source;
     this.#random = random;
   }
 
-  /** Changes some files. Some bytes come again, as they do in life. */
+  /** Changes some files, folders and links. Some bytes come again, as they do in life. */
   change(): void {
     const random = this.#random;
     for (let i = 0; i < 4; i++) {
-      const folder = join(this.#source, `folder${random.below(3)}`);
+      const folder = join(this.#source, `folder${random.below(FOLDERS)}`);
       Deno.mkdirSync(folder, { recursive: true });
-      const path = join(folder, `file${random.below(6)}`);
-      if (random.below(5) === 0) {
-        if (exists(path)) Deno.removeSync(path);
+      Deno.chmodSync(folder, random.pick([0o700, 0o755]));
+      const path = join(folder, `file${random.below(FILES)}`);
+      const kind = random.below(6);
+      if (kind < 2) removeIfThere(path);
+      if (kind === 0) continue;
+      if (kind === 1) {
+        Deno.symlinkSync(`file${random.below(FILES)}`, path);
         continue;
       }
+      if (kindOf(path) === "link") removeIfThere(path);
       const size = random.below(FILE_BYTES_MAX);
       const bytes = random.below(3) === 0 ? new Uint8Array(size).fill(7) : random.bytes(size);
       Deno.writeFileSync(path, bytes);
@@ -55,7 +64,8 @@ export class Oracle {
 
   /** Somebody has begun to forget it: it may go when its hold has passed. */
   forget(snapshot: string, heldUntilMs: number): void {
-    this.#kept.get(snapshot)!.heldUntilMs = heldUntilMs;
+    const kept = this.#kept.get(snapshot)!;
+    this.#kept.set(snapshot, { ...kept, heldUntilMs: Math.min(kept.heldUntilMs, heldUntilMs) });
   }
 
   /** Snapshots that nobody has begun to forget. */
@@ -72,37 +82,68 @@ export class Oracle {
     return [...this.#kept.keys()];
   }
 
-  /** Compares what was restored below `folder`, to the byte. */
-  compare(snapshot: string, folder: string): void {
+  /** Paths of a snapshot that are not below `folder` as they were, or that should not be there. */
+  differences(snapshot: string, folder: string): string[] {
+    const expected = this.#kept.get(snapshot)!.manifest;
     const restored = manifestOf(join(folder, this.#source));
-    assert.deepEqual(restored, this.#kept.get(snapshot)!.manifest, `snapshot ${snapshot}`);
+    const paths = new Set([...expected.keys(), ...restored.keys()]);
+    return [...paths].filter((path) => expected.get(path) !== restored.get(path));
+  }
+
+  /** Paths of files that are below `folder` and are not as they were: those that are not there do not count. */
+  wrongFiles(snapshot: string, folder: string): string[] {
+    const expected = this.#kept.get(snapshot)!.manifest;
+    const restored = manifestOf(join(folder, this.#source));
+    return [...restored].filter(([path, text]) =>
+      text.startsWith("file ") && text !== expected.get(path)
+    ).map(([path]) => path);
+  }
+
+  save(): OracleState {
+    return new Map(this.#kept);
+  }
+
+  load(state: OracleState): void {
+    this.#kept = new Map(state);
   }
 }
 
 function manifestOf(folder: string): Manifest {
-  const manifest: Manifest = new Map();
-  for (const path of filesBelow(folder).sort()) {
-    const { mode, mtime } = Deno.statSync(path);
-    const hash = createHash("sha256").update(Deno.readFileSync(path)).digest("hex");
-    const name = relative(folder, path);
-    manifest.set(name, `${hash} ${(mode! & 0o7777).toString(8)} ${mtime!.getTime()}`);
+  const manifest = new Map<string, string>();
+  if (kindOf(folder) !== "folder") return manifest;
+  for (const path of [folder, ...pathsBelow(folder)]) {
+    manifest.set(relative(folder, path), describe(path));
   }
   return manifest;
 }
 
-function filesBelow(folder: string): string[] {
-  return [...Deno.readDirSync(folder)].flatMap(({ name, isDirectory }) => {
-    const path = join(folder, name);
-    return isDirectory ? filesBelow(path) : [path];
-  });
+function describe(path: string): string {
+  const { mode, mtime, uid, gid } = Deno.lstatSync(path);
+  const marks = `${(mode! & 0o7777).toString(8)} ${uid}:${gid} ${mtime!.getTime()}`;
+  const kind = kindOf(path);
+  if (kind === "link") return `${kind} ${Deno.readLinkSync(path)} ${uid}:${gid}`;
+  if (kind === "folder") return `${kind} ${marks}`;
+  return `${kind} ${createHash("sha256").update(Deno.readFileSync(path)).digest("hex")} ${marks}`;
 }
 
-function exists(path: string): boolean {
+function* pathsBelow(folder: string): Generator<string> {
+  for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+    const path = join(folder, name);
+    yield path;
+    if (isDirectory) yield* pathsBelow(path);
+  }
+}
+
+function kindOf(path: string): "file" | "folder" | "link" | undefined {
   try {
-    Deno.lstatSync(path);
-    return true;
+    const { isSymlink, isDirectory } = Deno.lstatSync(path);
+    return isSymlink ? "link" : isDirectory ? "folder" : "file";
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
+}
+
+function removeIfThere(path: string): void {
+  if (kindOf(path) !== undefined) Deno.removeSync(path);
 }

@@ -3,30 +3,30 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Database } from "../../lib/db.ts";
+import { Oracle } from "./oracle.ts";
+import type { Random } from "./random.ts";
+import type { Ran, Site } from "./site.ts";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
 const ROOT = join(HERE, "..", "..");
 
-export interface Ran {
-  code: number;
-  stdout: string;
-  stderr: string;
-}
-
 /** A program that runs. */
 export interface Running {
   kill: () => void;
+  signal: (signal: Deno.Signal) => void;
   ended: Promise<Ran>;
 }
 
-export class Rig {
+export class Rig implements Site {
   readonly folder: string;
+  readonly oracle: Oracle;
   aheadMs = 0;
   #port = 0;
   #server: Deno.ChildProcess | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, random: Random) {
     this.folder = folder;
+    this.oracle = new Oracle(this.source, random);
   }
 
   get source(): string {
@@ -52,7 +52,7 @@ export class Rig {
     const address = `127.0.0.1:${this.#port}`;
     const invite = await this.server("invite", "--data", this.dataPath, "--address", address).ended;
     const file = ["--recovery-file", join(this.folder, "code")];
-    const made = await this.client("init", invite.stdout.trim(), "--device", "test", ...file).ended;
+    const made = await this.client("init", invite.stdout.trim(), "--device", "test", ...file);
     assert.equal(made.code, 0, made.stderr);
   }
 
@@ -68,6 +68,10 @@ export class Rig {
       return;
     }
     assert.fail("the server does not start");
+  }
+
+  signalServer(signal: Deno.Signal): void {
+    this.#server?.kill(signal);
   }
 
   /** Ends the server as a power cut does. */
@@ -87,8 +91,14 @@ export class Rig {
     db.close();
   }
 
-  client(...args: string[]): Running {
-    return run("client.ts", [...args, "--profile", join(this.folder, "profile")]);
+  client(...args: string[]): Promise<Ran> {
+    return this.start(...args).ended;
+  }
+
+  /** Starts a client, with the rig's profile unless another is named. */
+  start(...args: string[]): Running {
+    const profile = args.includes("--profile") ? [] : ["--profile", join(this.folder, "profile")];
+    return run("client.ts", [...args, ...profile]);
   }
 
   server(...args: string[]): Running {
@@ -102,14 +112,16 @@ function run(script: string, args: string[]): Running {
     ...{ stdin: "null", stdout: "piped", stderr: "piped" },
   }).spawn();
   const decode = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
+  const signal = (signal: Deno.Signal) => {
+    try {
+      child.kill(signal);
+    } catch (error) {
+      if (!(error instanceof TypeError)) throw error; // it has ended
+    }
+  };
   return {
-    kill: () => {
-      try {
-        child.kill("SIGKILL");
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error; // it has ended
-      }
-    },
+    signal,
+    kill: () => signal("SIGKILL"),
     ended: child.output().then(({ code, stdout, stderr }) => ({
       ...{ code, stdout: decode(stdout), stderr: decode(stderr) },
     })),

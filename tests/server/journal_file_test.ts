@@ -46,6 +46,26 @@ Deno.test("JournalFile goes on after what it cut off", async () => {
   });
 });
 
+Deno.test("JournalFile goes on when a disk that failed, also to take an event back, works again", async () => {
+  await withJournal(async (path) => {
+    const all = await openAll(path);
+    using file = await JournalFile.open(path, { vaultId, newest: rowOf(all[2]) });
+    const { prototype } = Deno.FsFile;
+    const { sync } = prototype;
+    prototype.sync = () => Promise.reject(new Error("Input/output error"));
+    try {
+      await assert.rejects(file.append(random(99)), /Input/);
+      await assert.rejects(file.append(random(98)), /Input/);
+    } finally {
+      prototype.sync = sync;
+    }
+    const added = random(77);
+    await file.append(added);
+    const left = await openAll(path);
+    assert.deepEqual(left.map(({ event }) => event), [...events, added]);
+  });
+});
+
 Deno.test("JournalFile refuses to lose an event that the index has", async () => {
   await withJournal(async (path) => {
     const all = await openAll(path);
