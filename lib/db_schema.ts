@@ -149,4 +149,8 @@ export const MIGRATIONS: readonly string[] = [
     answer TEXT                          -- JSON; NULL until it is done
   ) STRICT;
   `,
+  `
+  -- The pack of a vault that is to be compared next, without sorting all of them.
+  CREATE INDEX packs_by_vault_scrub ON packs (vault, scrubbed);
+  `,
 ];

@@ -10,6 +10,20 @@ import type { Sqlite } from "./sqlite.ts";
 const BATCH_ROWS = 1024;
 const NO_ID = new Uint8Array(0);
 
+/** What is asked for again and again, once for each pack: none of these may look at all packs (tests/db_test.ts). */
+export const PACK_QUERIES = {
+  // With a plus, or the index by vault is used and what it gives is sorted.
+  next: `SELECT number, name, bytes FROM packs WHERE +vault = ? AND number > ?
+         AND state IN (${PackState.PRESENT}, ${PackState.GONE}) ORDER BY number LIMIT 1`,
+  oldestOfVault: `SELECT number FROM packs
+       WHERE vault = ? AND scrubbed < ? AND state = ${PackState.PRESENT}
+       ORDER BY scrubbed, number LIMIT 1`,
+  oldest: `SELECT number, vault FROM packs WHERE scrubbed < ? AND state = ${PackState.PRESENT}
+       ORDER BY scrubbed LIMIT 1`,
+  ofFuture: `SELECT number, vault FROM packs WHERE scrubbed > ? AND state = ${PackState.PRESENT}
+       ORDER BY scrubbed LIMIT 1`,
+} as const;
+
 /** A pack, and what of it is still needed. */
 export interface PackUse {
   number: number;
@@ -169,12 +183,7 @@ export class UpkeepDatabase {
 
   /** The next pack of a vault, in the order of their numbers, with what of it is needed. */
   async findPackUse(vault: number, after: number): Promise<PackUse | undefined> {
-    const pack = this.#sql.get(
-      `SELECT number, name, bytes FROM packs WHERE vault = ? AND number > ?
-         AND state IN (${PackState.PRESENT}, ${PackState.GONE}) ORDER BY number LIMIT 1`,
-      vault,
-      after,
-    );
+    const pack = this.#sql.get(PACK_QUERIES.next, vault, after);
     if (pack === undefined) return undefined;
     const use = this.#sql.get(
       `SELECT COUNT(*) AS records, COALESCE(SUM(size), 0) AS recordBytes,
@@ -201,12 +210,7 @@ export class UpkeepDatabase {
 
   /** The pack of a vault that was not read whole for the longest time, if that was before this time. */
   async findScrubPack(vault: number, beforeMs: number): Promise<{ number: number } | undefined> {
-    const row = this.#sql.get(
-      `SELECT number FROM packs WHERE vault = ? AND scrubbed < ? AND state = ${PackState.PRESENT}
-       ORDER BY scrubbed, number LIMIT 1`,
-      vault,
-      beforeMs,
-    );
+    const row = this.#sql.get(PACK_QUERIES.oldestOfVault, vault, beforeMs);
     return row as { number: number } | undefined;
   }
 
@@ -215,15 +219,11 @@ export class UpkeepDatabase {
     nowMs: number,
     everyMs: number,
   ): Promise<{ number: number; vaultId: Uint8Array<ArrayBuffer> } | undefined> {
-    const row = this.#sql.get(
-      `SELECT packs.number, vaults.id AS vaultId FROM packs
-       JOIN vaults ON vaults.number = packs.vault
-       WHERE (scrubbed < ? OR scrubbed > ?) AND state = ${PackState.PRESENT}
-       ORDER BY scrubbed LIMIT 1`,
-      nowMs - everyMs,
-      nowMs,
-    );
-    return row as { number: number; vaultId: Uint8Array<ArrayBuffer> } | undefined;
+    const pack = this.#sql.get(PACK_QUERIES.oldest, nowMs - everyMs) ??
+      this.#sql.get(PACK_QUERIES.ofFuture, nowMs);
+    if (pack === undefined) return undefined;
+    const vault = this.#sql.get("SELECT id FROM vaults WHERE number = ?", pack.vault as number)!;
+    return { number: pack.number as number, vaultId: vault.id as Uint8Array<ArrayBuffer> };
   }
 
   async setScrubbed(pack: number, timeMs: number): Promise<void> {

@@ -284,6 +284,10 @@ export const UPKEEP = {
   delayMs: 10 * 60 * SECOND,
   /** Snapshots of one vault that a command is told of. */
   listedSnapshotsMax: 10_000,
+  /** The slowest rate of a device: its client waits two minutes for a sign of life. */
+  rateBytesMin: 1 * MIB,
+  /** Time whose share a device may use at once. */
+  burstMs: 1 * SECOND,
   /** How old what a quota is compared with may be. */
   quotaMs: 1 * SECOND,
   /** How often a server looks for requests, and a command for its answer. */

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { Database } from "../lib/db.ts";
+import { PACK_QUERIES } from "../lib/db_upkeep.ts";
 import { withFolder } from "./programs.ts";
 
 const ID = new Uint8Array(16).fill(1);
@@ -89,4 +90,14 @@ Deno.test("Database.open() keeps what is there, and refuses what is newer or non
     assert.throws(() => Database.open(path), /Cannot use schema 999/);
     Deno.writeTextFileSync(path, "this is not a database, whatever its name says".repeat(100));
     assert.throws(() => Database.open(path), /Cannot open database/);
+  }));
+
+Deno.test("what is asked once for each pack does not look at all packs", () =>
+  withDatabase(async (db) => {
+    for (const [name, sql] of Object.entries(PACK_QUERIES)) {
+      const numbers = sql.match(/\?/g)!.map(() => 1);
+      const steps = db.sql.all(`EXPLAIN QUERY PLAN ${sql}`, ...numbers).map(({ detail }) => detail);
+      assert.equal(steps.length, 1, `${name}: ${steps}`);
+      assert.match(String(steps[0]), /^SEARCH packs USING .*(scrubbed|rowid)[<>]\?\)$/, name);
+    }
   }));

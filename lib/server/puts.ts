@@ -15,6 +15,8 @@ import type { Vault } from "./vault_store.ts";
 export interface PutOptions {
   vault: Vault;
   records: RecordDatabase;
+  /** The device that stores. */
+  device: Uint8Array;
   /** Sends STORED for these requests. */
   acknowledge: (requestIds: number[]) => void;
   /** Answers a request with an error. */
@@ -45,7 +47,7 @@ export class Puts {
    * @throws {RequestError} `BAD_RECORD`, `NO_SPACE`
    */
   async put(requestId: number, message: PutMessage, share: Share): Promise<void> {
-    const { vault, records } = this.#options;
+    const { vault, records, device } = this.#options;
     const { id, record } = message;
     const type = checkRecord(message);
     if (await records.keepRecord(vault.number, id)) {
@@ -54,6 +56,7 @@ export class Puts {
       return;
     }
     await vault.quota.takeBytes(record.length);
+    await vault.quota.pace(device, record.length);
     const { written, durable } = vault.packs.append({ id, type, bytes: record });
     const before = this.#writing;
     this.#writing = written.catch(() => {}).finally(() => share.release()); // `durable` tells it

@@ -20,6 +20,8 @@ export interface Quota {
   snapshots?: number;
   /** Not revoked. */
   devices?: number;
+  /** What one device may store, bytes per second. */
+  rate?: number;
 }
 
 /** The settings outlive the index, so that `server rebuild` keeps them. */
@@ -43,6 +45,8 @@ export interface VaultQuotaOptions {
   clock: Clock;
   /** Of all vaults. */
   reserve?: Reserve;
+  /** In place of waiting, for tests. */
+  sleep?: (ms: number) => Promise<void>;
 }
 
 /** A vault's quota against what it uses. Looked up anew now and then. */
@@ -51,6 +55,8 @@ export class VaultQuota {
   #lookedMs = -Infinity;
   #quota: Quota = {};
   #usedBytes = 0;
+  /** When what devices have stored would be stored at their rate, of `clock.elapsed()`, by id. */
+  readonly #busyUntilMs = new Map<string, number>();
 
   constructor(options: VaultQuotaOptions) {
     this.#options = options;
@@ -65,6 +71,20 @@ export class VaultQuota {
       throw refusal("store", `quota of ${formatByteSize(max)}`);
     }
     this.#usedBytes += bytes;
+  }
+
+  /** Before a record is stored: waits until the device may go on. All its connections wait together; nothing fails. */
+  async pace(device: Uint8Array, bytes: number): Promise<void> {
+    await this.#look();
+    const { rate } = this.#quota;
+    if (rate === undefined) return this.#busyUntilMs.clear();
+    const key = device.toHex();
+    const now = this.#options.clock.elapsed();
+    const startMs = Math.max(now, this.#busyUntilMs.get(key) ?? 0);
+    this.#busyUntilMs.set(key, startMs + bytes / rate * 1000);
+    // What was not used in the last second may be used now.
+    const waitMs = startMs - now - UPKEEP.burstMs;
+    if (waitMs > 0) await (this.#options.sleep ?? sleep)(waitMs);
   }
 
   /** Before a commit. @throws {RequestError} `NO_SPACE` */
@@ -95,6 +115,10 @@ export class VaultQuota {
     // It takes a row for each pack.
     if (this.#quota.bytes !== undefined) this.#usedBytes = await upkeep.sumPackBytes(vault.number);
   }
+}
+
+function sleep(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
 function refusal(verb: string, what: string): RequestError {

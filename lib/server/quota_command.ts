@@ -2,6 +2,7 @@
 import { VaultDatabase } from "../db_vault.ts";
 import { ExitCode, UsageError } from "../errors.ts";
 import { formatByteSize, parseByteSize, parseCount, parseFlags, readFlag } from "../flags.ts";
+import { UPKEEP } from "../limits.ts";
 import { type Command, print } from "../program.ts";
 import {
   DATA_FLAG,
@@ -23,6 +24,8 @@ ${DATA_HELP}
   --bytes SIZE     of all that is stored, such as 100GiB
   --snapshots N    in force and held
   --devices N      not revoked
+  --rate SIZE      that one device may store in a second, on all its connections, such as 10MiB; at
+                   least 1MiB. It is slowed down, never refused
   --json           one JSON object on standard output
 
 It counts within seconds, also beside a running server. Past a bound a client is told which one it
@@ -34,6 +37,7 @@ const FLAGS = {
   bytes: { type: "string" },
   snapshots: { type: "string" },
   devices: { type: "string" },
+  rate: { type: "string" },
 } as const;
 
 export const QUOTA_COMMAND: Command = {
@@ -59,6 +63,7 @@ async function quota(args: string[]): Promise<number> {
     bytes: read("bytes", parseByteSize),
     snapshots: read("snapshots", (text) => parseCount(text)),
     devices: read("devices", (text) => parseCount(text)),
+    rate: read("rate", parseRate),
   };
   await withDatabase(dataPathOf(values), async (db) => {
     const vault = (await findVaultId(db, positionals[0]))!;
@@ -70,13 +75,19 @@ async function quota(args: string[]): Promise<number> {
   return ExitCode.DONE;
 }
 
+function parseRate(text: string): number {
+  const bytes = parseByteSize(text);
+  if (bytes >= UPKEEP.rateBytesMin) return bytes;
+  throw new UsageError("the slowest rate is 1MiB a second");
+}
+
 /** Null takes a bound away, undefined leaves it as it is. */
 function applyChanges(
   bounds: Quota,
   changes: Record<keyof Quota, number | null | undefined>,
 ): Quota {
   const changed = { ...bounds };
-  for (const key of ["bytes", "snapshots", "devices"] as const) {
+  for (const key of ["bytes", "snapshots", "devices", "rate"] as const) {
     const value = changes[key];
     if (value === null) delete changed[key];
     else if (value !== undefined) changed[key] = value;
@@ -90,4 +101,5 @@ function show(vault: string, bounds: Quota, json: boolean): void {
   print(`bytes: ${bytes}`);
   print(`snapshots: ${bounds.snapshots ?? "none"}`);
   print(`devices: ${bounds.devices ?? "none"}`);
+  print(`rate: ${bounds.rate === undefined ? "none" : `${formatByteSize(bounds.rate)} a second`}`);
 }

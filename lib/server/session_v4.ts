@@ -263,7 +263,7 @@ export class VaultSession {
       this.#leaveVault();
       throw error;
     }
-    const puts = this.#openPuts(vault);
+    const puts = this.#openPuts(vault, pending.id);
     const member = new Member({ login: pending, vault, store, records, sessions, puts });
     const connected = {
       vaultNumber: vault.number,
@@ -375,9 +375,10 @@ export class VaultSession {
     }
   }
 
-  #openPuts(vault: Vault): Puts {
+  #openPuts(vault: Vault, device: Uint8Array): Puts {
     return new Puts({
       vault,
+      device,
       records: this.#context.records,
       acknowledge: (requestIds) => {
         const payload = v4.encodeStored(requestIds);

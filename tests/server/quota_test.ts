@@ -1,10 +1,11 @@
 /** Quotas: each names itself, and what is there stays. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { UpkeepDatabase } from "../../lib/db_upkeep.ts";
 import { EventKind } from "../../lib/journal.ts";
 import { encodeDevice } from "../../lib/journal_body.ts";
 import { RecordType } from "../../lib/record.ts";
-import { type Quota, writeQuota } from "../../lib/server/quota.ts";
+import { type Quota, VaultQuota, writeQuota } from "../../lib/server/quota.ts";
 import { runClient } from "../client/run_client.ts";
 import { withBackupBench } from "../client/backup_fixture.ts";
 import { runServer } from "../programs.ts";
@@ -50,6 +51,34 @@ Deno.test("quotas of snapshots and devices refuse the next one", async () => {
   });
 });
 
+Deno.test("a device waits for its rate, on all connections together, and others do not", async () => {
+  await withStoreBench(async (bench) => {
+    const MIB = 1024 * 1024;
+    await setQuota(bench, { rate: 2 * MIB });
+    let nowMs = 10_000;
+    const waits: number[] = [];
+    const { vault, store, db } = bench;
+    const quota = new VaultQuota({
+      ...{ vault, db: store.db, upkeep: new UpkeepDatabase(db.sql) },
+      clock: { wall: () => nowMs, elapsed: () => nowMs },
+      sleep: async (ms) => void waits.push(ms),
+    });
+    const [one, other] = [random(16), random(16)];
+    for (let n = 0; n < 4; n++) await quota.pace(one, MIB); // as from four connections at once
+    await quota.pace(other, MIB);
+    assert.deepEqual(waits, [500]); // a second's worth goes at once
+    nowMs += 10_000;
+    await quota.pace(one, 4 * MIB);
+    await quota.pace(one, MIB);
+    assert.deepEqual(waits, [500, 1000]); // what was not used long ago is gone
+    await writeQuota(store.db, vault.id.toHex(), {});
+    nowMs += 2000;
+    await quota.pace(one, 100 * MIB);
+    await quota.pace(one, 100 * MIB);
+    assert.equal(waits.length, 2);
+  });
+});
+
 Deno.test("server quota, vaults and hold work beside a running server", async () => {
   await withBackupBench(async (bench) => {
     const { server, source, profile, folder } = bench;
@@ -77,5 +106,10 @@ Deno.test("server quota, vaults and hold work beside a running server", async ()
     assert.equal(JSON.parse(hold.stdout).extraHoldMs, 30 * 24 * 3600 * 1000);
     assert.equal((await runServer("hold", "--extra", "none", ...data)).code, 0);
     assert.equal((await runServer("quota", ...data)).code, 2);
+    assert.equal((await runServer("quota", vault.id, "--rate", "1KiB", ...data)).code, 2);
+    const rated = await runServer("quota", vault.id, "--rate", "10MiB", ...data);
+    assert.equal(JSON.parse(rated.stdout).rate, 10 * 1024 * 1024);
+    Deno.writeFileSync(join(source, "last"), random(200_000));
+    assert.equal((await bench.backup()).code, 0);
   });
 });

@@ -89,6 +89,7 @@ export class StoreBench {
     const failures: unknown[] = [];
     const puts = new Puts({
       ...{ vault, records: store.records, acknowledge: () => {} },
+      device: deviceA.id,
       fail: (_, error) => failures.push(error),
     });
     const login = { kind: LoginKind.DEVICE, id: deviceA.id };
