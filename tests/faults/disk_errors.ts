@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { Disk, type DiskCall } from "./disk.ts";
 import type { Random } from "./random.ts";
 import { backUp, restoreAll, tryBackUp } from "./site.ts";
-import type { Stage } from "./stage.ts";
+import { removeTree, type Stage } from "./stage.ts";
 import { stagedClass, type StagedFault } from "./staged_class.ts";
 
 const MESSAGES = {
@@ -67,19 +67,18 @@ async function failReads(stage: Stage, random: Random): Promise<void> {
   using disk = watch(stage);
   await stage.restartServer();
   let rest = random.below(6);
+  let failed = 0;
   disk.beforeCall = ({ kind, path }) => {
     if (kind !== "read" || !path.startsWith("packs/") || rest-- > 0) return;
+    failed++;
     throw Object.assign(new Error(MESSAGES.EIO), { code: "EIO" });
   };
-  for (const snapshot of stage.oracle.inForce) {
-    const target = `${stage.folder}/unread`;
-    const { code } = await stage.client("restore", snapshot, "--to", target);
-    assert.notEqual(code, 0);
-    assert.deepEqual(stage.oracle.wrongFiles(snapshot, target), []);
-    await Deno.remove(target, { recursive: true }).catch(() => {}); // nothing may be there
-    rest = random.below(6);
-    break;
-  }
+  const snapshot = random.pick(stage.oracle.inForce);
+  const target = `${stage.folder}/unread`;
+  const { code } = await stage.client("restore", snapshot, "--to", target);
+  assert.equal(code !== 0, failed > 0, `exit code ${code}`); // a small snapshot may need fewer reads
+  assert.deepEqual(stage.oracle.wrongFiles(snapshot, target), []);
+  await removeTree(target);
   disk.beforeCall = () => {};
   await recover(stage, random);
 }

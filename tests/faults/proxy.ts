@@ -3,8 +3,8 @@
 /** Which way bytes go. */
 export type Direction = "up" | "down";
 
-/** What becomes of some bytes; with "cut" the connection ends. */
-export type Fate = "pass" | "drop" | "cut";
+/** What becomes of some bytes; with "cut" they and the connection are lost. */
+export type Fate = "pass" | "cut";
 /** Decides it, and may take its time. */
 export type Treat = (
   passing: { direction: Direction; bytes: number; connection: number },
@@ -77,7 +77,6 @@ export class Proxy {
       if (count === null) return;
       const fate = await this.treat({ ...way, bytes: count });
       if (fate === "cut") return;
-      if (fate === "drop") continue;
       for (let at = 0; at < count;) at += await to.write(buffer.subarray(at, count));
     }
   }
