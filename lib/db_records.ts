@@ -46,6 +46,13 @@ const FIND_RECORD =
   `SELECT number, type, pack, offset, size, damaged, complete, condemned FROM records
    WHERE vault = ? AND id = ?`;
 
+/** Where a record lay when it was read; it may be elsewhere by now. */
+export interface RecordPlace {
+  id: Uint8Array;
+  pack: number;
+  offset: number;
+}
+
 export class RecordDatabase {
   readonly #sql: Sqlite;
 
@@ -177,23 +184,21 @@ export class RecordDatabase {
    */
   async markDamaged(
     vault: number,
-    places: { id: Uint8Array; pack: number; offset: number }[],
+    places: RecordPlace[],
   ): Promise<number> {
     return this.#sql.transaction(() => {
-      let count = 0;
-      for (const { id, pack, offset } of places) {
-        count += this.#sql.run(
-          `UPDATE records SET damaged = 1
-           WHERE vault = ? AND id = ? AND pack = ? AND offset = ? AND damaged = 0`,
-          vault,
-          id,
-          pack,
-          offset,
-        );
-      }
+      const count = this.#setDamaged(1, vault, places);
       if (count > 0) this.#startGeneration(vault);
       return count;
     });
+  }
+
+  /** Records that were damaged and are right where they lie. Returns how many were marked. */
+  async markMended(
+    vault: number,
+    places: RecordPlace[],
+  ): Promise<number> {
+    return this.#sql.transaction(() => this.#setDamaged(0, vault, places));
   }
 
   /** Records below which all was found in this generation of the vault. */
@@ -258,6 +263,23 @@ export class RecordDatabase {
       offset,
       size,
     );
+  }
+
+  #setDamaged(damaged: 0 | 1, vault: number, places: RecordPlace[]): number {
+    let count = 0;
+    for (const { id, pack, offset } of places) {
+      count += this.#sql.run(
+        `UPDATE records SET damaged = ?
+         WHERE vault = ? AND id = ? AND pack = ? AND offset = ? AND damaged <> ?`,
+        damaged,
+        vault,
+        id,
+        pack,
+        offset,
+        damaged,
+      );
+    }
+    return count;
   }
 
   #startGeneration(vault: number): void {

@@ -237,21 +237,6 @@ export class UpkeepDatabase {
     );
   }
 
-  /** A record that was damaged is right where it lies. Returns 1, or 0 if it lies elsewhere by now. */
-  async markMended(
-    vault: number,
-    { id, pack, offset }: { id: Uint8Array; pack: number; offset: number },
-  ): Promise<number> {
-    return this.#sql.run(
-      `UPDATE records SET damaged = 0
-       WHERE vault = ? AND id = ? AND pack = ? AND offset = ? AND damaged = 1`,
-      vault,
-      id,
-      pack,
-      offset,
-    );
-  }
-
   /** Says that a pack is to be removed. False if something in it is needed after all. */
   async markRemoved(pack: number): Promise<boolean> {
     return this.#sql.run(

@@ -4,7 +4,7 @@
  */
 import type { BlobStore } from "../blobs.ts";
 import { equalBytes } from "../bytes.ts";
-import type { RecordDatabase, RecordRow } from "../db_records.ts";
+import type { RecordDatabase, RecordPlace, RecordRow } from "../db_records.ts";
 import { STORE } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { recordId } from "../record.ts";
@@ -57,8 +57,9 @@ export class RecordReader {
   }
 
   /**
-   * Reads many, each id once, in the order in which they lie on the disk. The bytes of a record are valid until
-   * the next one is asked for.
+   * Reads many, each id once, in the order in which they lie on the disk; those that are known to be damaged as well, for
+   * a disk may have failed for a moment only, or somebody may have brought the pack back. The bytes of a record are valid
+   * until the next one is asked for.
    */
   async *readAll(ids: Uint8Array[]): AsyncGenerator<ReadRecord> {
     const { vault, records } = this.#options;
@@ -66,7 +67,6 @@ export class RecordReader {
     const wanted: Wanted[] = [];
     for (const [index, row] of rows.entries()) {
       if (row === undefined) yield { index, state: "missing" };
-      else if (row.damaged) yield { index, state: "damaged" };
       else wanted.push({ index, id: ids[index], row });
     }
     const buffers = [new GrowingBuffer(), new GrowingBuffer()];
@@ -95,6 +95,7 @@ export class RecordReader {
       if (run.wanted.length > 1) return await this.#readEach(run.wanted);
     }
     const failed: Wanted[] = [];
+    const mended: RecordPlace[] = [];
     const reads: ReadRecord[] = [];
     for (const wanted of run.wanted) {
       const { index, id, row } = wanted;
@@ -103,6 +104,14 @@ export class RecordReader {
       const isRight = offset + row.size <= count && equalBytes(recordId(bytes), id);
       if (isRight) reads.push({ index, state: "found", bytes });
       else failed.push(wanted);
+      if (isRight && row.damaged) mended.push({ id, pack: row.pack, offset: row.offset });
+    }
+    if (mended.length > 0 && await records.markMended(vault.number, mended) > 0) {
+      log.info("records right again", {
+        vault: vault.id.toHex(),
+        pack: name,
+        records: mended.length,
+      });
     }
     if (failed.length > 0) reads.push(...await this.#retry(failed, name));
     return reads;
@@ -118,7 +127,7 @@ export class RecordReader {
   async #retry(failed: Wanted[], pack: string | undefined): Promise<ReadRecord[]> {
     const { vault, records, log } = this.#options;
     const reads: ReadRecord[] = [];
-    const damaged: { id: Uint8Array; pack: number; offset: number }[] = [];
+    const damaged: RecordPlace[] = [];
     for (const { index, id, row } of failed) {
       const now = await records.findRecord(vault.number, id);
       const isMoved = now !== undefined && (now.pack !== row.pack || now.offset !== row.offset);

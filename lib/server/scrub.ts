@@ -2,7 +2,7 @@
  * Scrub (docs/store.md, "Scrub"): reads packs whole, those first that were not read for the longest time, and compares
  * each record with its id. What is wrong is noted, so that the next backup heals it.
  */
-import type { PackedRecord, PackUse, UpkeepDatabase } from "../db_upkeep.ts";
+import type { PackUse, UpkeepDatabase } from "../db_upkeep.ts";
 import { UPKEEP } from "../limits.ts";
 import type { Clock } from "../time.ts";
 import type { Throttle } from "./throttle.ts";
@@ -50,35 +50,18 @@ export async function scrubPack(
 ): Promise<void> {
   const entries = await upkeep.listPackRecords(pack.number);
   for (let at = 0; at < entries.length; at += UPKEEP.idsPerRead) {
-    const part = entries.slice(at, at + UPKEEP.idsPerRead);
-    result.mended += await mend(vault, part.filter(({ damaged }) => damaged), { pack, upkeep });
-    const batch = part.filter(({ damaged }) => !damaged);
+    const batch = entries.slice(at, at + UPKEEP.idsPerRead);
     for await (const read of vault.reader.readAll(batch.map(({ id }) => id))) {
+      const wasDamaged = batch[read.index].damaged;
       if (read.state === "found") {
         result.records++;
         result.bytes += read.bytes.length;
+        if (wasDamaged) result.mended++;
       }
-      if (read.state === "damaged") result.damaged++;
+      if (read.state === "damaged" && !wasDamaged) result.damaged++;
       await throttle.pause();
     }
   }
   await upkeep.setScrubbed(pack.number, timeMs);
   result.packs++;
 }
-
-/** Looks again at records that are known to be damaged. Returns how many are right. */
-async function mend(
-  vault: Vault,
-  records: PackedRecord[],
-  { pack, upkeep }: { pack: Pick<PackUse, "number">; upkeep: UpkeepDatabase },
-): Promise<number> {
-  let count = 0;
-  for (const { id, type, offset, size } of records) {
-    const row = { number: 0, type, pack: pack.number, offset, size, ...UNSOUND };
-    if (await vault.reader.read(id, row) === undefined) continue;
-    count += await upkeep.markMended(vault.number, { id, pack: pack.number, offset });
-  }
-  return count;
-}
-
-const UNSOUND = { damaged: true, complete: 0, isCondemned: false } as const;
