@@ -59,10 +59,16 @@ const RULES = fc.record({
   monthly: fc.nat({ max: 4 }),
   yearly: fc.nat({ max: 4 }),
 });
-/** Some two years, in steps that often meet in an hour or a day. */
-const HISTORY = fc.array(fc.nat({ max: 2 * 365 * 24 * 4 }), { maxLength: 60 })
-  .map((all) => all.map((quarters) => at("2025-01-01T00:00") + quarters * HOUR_MS / 4))
-  .map((all) => all.sort((a, b) => a - b));
+/** Steps of an hour or less over a week or two years, so that periods of each kind have several. */
+const SPAN_DAYS = fc.constantFrom(7, 2 * 365);
+const HISTORY = SPAN_DAYS.chain((days) => timesWithin(days, { stepMs: HOUR_MS / 4, size: 60 }))
+  .map((all) => all.map((ms) => at("2025-01-01T00:00") + ms));
+
+/** Times from 0, oldest first. */
+function timesWithin(days: number, { stepMs, size }: { stepMs: number; size: number }) {
+  return fc.array(fc.nat({ max: days * 24 * HOUR_MS / stepMs }), { maxLength: size, size: "max" })
+    .map((all) => all.map((steps) => steps * stepMs).sort((a, b) => a - b));
+}
 
 Deno.test("selectKept(): any number of commits in an hour push out no more than one commit", () => {
   const flood = fc.array(fc.nat({ max: HOUR_MS - 1 }), { minLength: 1, maxLength: 40 })
@@ -82,8 +88,7 @@ Deno.test("selectKept(): what stands for a period that is over stays the same on
     monthly: (time: Date) => time.toISOString().slice(0, 7),
     yearly: (time: Date) => time.toISOString().slice(0, 4),
   };
-  const later = fc.array(fc.nat({ max: 400 * 24 }), { maxLength: 40 })
-    .map((all) => all.map((hours) => hours * HOUR_MS).sort((a, b) => a - b));
+  const later = SPAN_DAYS.chain((days) => timesWithin(days, { stepMs: HOUR_MS, size: 10 }));
   check(fc.property(HISTORY, later, fc.integer({ min: 1, max: 5 }), (history, later, count) => {
     const lastMs = history.at(-1) ?? 0;
     const all = [...history, ...later.map((ms) => lastMs + ms)];
