@@ -3,6 +3,7 @@
  * client checks each drop with the same function, so it depends on nothing but its arguments. UTC.
  */
 import type { RetentionPolicy } from "./journal_body.ts";
+import type { SnapshotRow } from "./journal_snapshots.ts";
 
 const HOUR_MS = 3600 * 1000;
 const DAY_MS = 24 * HOUR_MS;
@@ -35,6 +36,25 @@ export function selectKept(timesMs: number[], policy: RetentionPolicy): boolean[
     }
   }
   return kept;
+}
+
+/** Where a policy counts by itself: the snapshots of one set of paths of one device. */
+export function groupBySet<T extends Pick<SnapshotRow, "device" | "setLabel">>(
+  snapshots: Iterable<T>,
+): Map<string, T[]> {
+  const groups = new Map<string, T[]>();
+  for (const snapshot of snapshots) {
+    const name = setOf(snapshot);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [snapshot]);
+    else group.push(snapshot);
+  }
+  return groups;
+}
+
+/** Name of the group that a snapshot is in. */
+export function setOf({ device, setLabel }: Pick<SnapshotRow, "device" | "setLabel">): string {
+  return `${device} ${setLabel.toHex()}`;
 }
 
 interface Rule {
