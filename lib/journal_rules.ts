@@ -14,7 +14,7 @@ import { EventKind, type JournalEvent } from "./journal.ts";
 import type { SnapshotRow } from "./journal_snapshots.ts";
 import { deviceId, recoveryId, Role } from "./identity.ts";
 import { VAULT } from "./limits.ts";
-import { selectKept } from "./retention.ts";
+import { groupBySet, selectKept, setOf } from "./retention.ts";
 
 type Rule = (facts: JournalFacts, event: JournalEvent, author: Author) => Effect;
 
@@ -242,26 +242,17 @@ function findUnkept(
   const asOfMs = timeMs - holdAt(facts, timeMs);
   const unkept = new Set<number>();
   if (asOfMs < facts.policySinceMs) return unkept;
-  const groups = new Map<string, { timesMs: number[]; numbers: number[] }>();
-  for (const snapshot of facts.snapshots) {
-    if (snapshot.holdUntilMs !== 0 || snapshot.timeMs > asOfMs) continue;
-    const set = setOf(snapshot);
-    if (sets !== undefined && !sets.has(set)) continue;
-    let group = groups.get(set);
-    if (group === undefined) groups.set(set, group = { timesMs: [], numbers: [] });
-    group.timesMs.push(snapshot.timeMs);
-    group.numbers.push(snapshot.number);
+  const counted: Pick<SnapshotRow, "device" | "setLabel" | "timeMs" | "number">[] = [];
+  for (const { device, setLabel, timeMs, number, holdUntilMs } of facts.snapshots) {
+    if (holdUntilMs !== 0 || timeMs > asOfMs) continue;
+    if (sets !== undefined && !sets.has(setOf({ device, setLabel }))) continue;
+    counted.push({ device, setLabel, timeMs, number });
   }
-  for (const { timesMs, numbers } of groups.values()) {
-    const kept = selectKept(timesMs, facts.policy);
-    numbers.forEach((number, i) => kept[i] || unkept.add(number));
+  for (const group of groupBySet(counted).values()) {
+    const kept = selectKept(group.map(({ timeMs }) => timeMs), facts.policy);
+    group.forEach(({ number }, i) => kept[i] || unkept.add(number));
   }
   return unkept;
-}
-
-/** A policy applies to each set of paths of each device by itself. */
-function setOf(snapshot: SnapshotRow): string {
-  return `${snapshot.device} ${snapshot.setLabel.toHex()}`;
 }
 
 function decodeDistinctRoots(event: JournalEvent): Uint8Array[] {

@@ -394,7 +394,7 @@ Deno.test("a drop must follow from a forget whose hold has passed", async () => 
 Deno.test("a drop by the policy waits for the hold after snapshot and policy", async () => {
   const vault = await TestVault.create();
   const holdMs = 2 * DAY_MS;
-  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ last: 1, holdMs })));
+  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ daily: 1, holdMs })));
   vault.nowMs += 31 * DAY_MS; // the shorter hold works only once the longer one has passed
   const [old, kept] = [await vault.commit(), await vault.commit()];
   const elsewhere = await vault.commit(vault.writer, random(16));
@@ -407,11 +407,29 @@ Deno.test("a drop by the policy waits for the hold after snapshot and policy", a
   vault.apply(vault.dropStatement(encodeRoots([old])));
 });
 
+Deno.test("a flood of commits by a stolen writer drops nothing of days that are over", async () => {
+  const vault = await TestVault.create();
+  const policy = policyOf({ last: 2, daily: 3, holdMs: DAY_MS });
+  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policy));
+  vault.nowMs += 31 * DAY_MS;
+  const good: Uint8Array[] = [];
+  for (let day = 0; day < 2; day++) {
+    good.push(await vault.commit());
+    vault.nowMs += DAY_MS;
+  }
+  for (let i = 0; i < 50; i++) await vault.commit();
+  vault.nowMs += 2 * DAY_MS;
+  assert.deepEqual([...vault.state.droppable(vault.nowMs)], []);
+  for (const root of good) {
+    assertFault(vault, vault.place(vault.dropStatement(encodeRoots([root]))), "refused");
+  }
+});
+
 Deno.test("a new policy drops nothing before it has been in force for a hold", async () => {
   const vault = await TestVault.create();
   const [old, _kept] = [await vault.commit(), await vault.commit()];
   vault.nowMs += 100 * DAY_MS;
-  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ last: 1 })));
+  await vault.add(vault.owner, EventKind.POLICY, encodePolicy(policyOf({ daily: 1 })));
   const { policySinceMs } = vault.state.facts;
   vault.nowMs = policySinceMs + 30 * DAY_MS - 1;
   assertFault(vault, vault.place(vault.dropStatement(encodeRoots([old]))), "refused");

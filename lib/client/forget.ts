@@ -5,7 +5,7 @@ import { parseFlags } from "../flags.ts";
 import { EventKind } from "../journal.ts";
 import type { SnapshotRow } from "../journal_snapshots.ts";
 import { type Command, print, printError } from "../program.ts";
-import { selectKept } from "../retention.ts";
+import { groupBySet, selectKept } from "../retention.ts";
 import { deriveLabelKey, tagLabel } from "../vault/secrets.ts";
 import { deviceNames } from "./device_choice.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
@@ -108,12 +108,8 @@ async function chooseByRules(
 ): Promise<SnapshotRow[]> {
   const labelKey = deriveLabelKey(profile.keyring.epochs[0].writeSecret);
   const labels = keepTags.map((tag) => tagLabel(labelKey, tag));
-  const groups = new Map<string, SnapshotRow[]>();
-  for (const row of filterSnapshots(profile, { filter, names: await deviceNames(profile) })) {
-    if (row.holdUntilMs !== 0) continue;
-    const set = `${row.device} ${row.setLabel.toHex()}`;
-    groups.set(set, [...groups.get(set) ?? [], row]);
-  }
+  const rows = [...filterSnapshots(profile, { filter, names: await deviceNames(profile) })];
+  const groups = groupBySet(rows.filter(({ holdUntilMs }) => holdUntilMs === 0));
   return [...groups.values()].flatMap((group) => findUnkept(group, { rules, labels }));
 }
 

@@ -18,7 +18,8 @@ export const KEEP_FLAGS = {
   "keep-yearly": { type: "string" },
 } as const;
 
-export const KEEP_HELP = `  --keep-last N    keep the newest N
+export const KEEP_HELP =
+  `  --keep-last N    keep the newest N; those of one hour count as one, and are all kept
   --keep-hourly N  keep the newest of each of the last N hours that have one; also
   --keep-daily N, --keep-weekly N, --keep-monthly N, --keep-yearly N`;
 

@@ -19,12 +19,15 @@ Deno.test("client forget, unforget and policy: what is forgotten is held and can
     const shown = async (...args: string[]) =>
       json((await vault.run("snapshots", "--json", ...args)).stdout);
 
-    const dry = await vault.run("forget", "--keep-last", "1", "--dry-run", "--json");
+    const dry = await vault.run("forget", "--keep-daily", "1", "--dry-run", "--json");
     assert.equal(dry.code, 0, dry.stderr);
     assert.deepEqual(json(dry.stdout).map(({ id }) => id), [first, second]);
     assert.equal((await shown()).length, 3);
 
-    const tagged = await vault.run("forget", "--keep-last", "1", "--keep-tag", "weekly", "--json");
+    const last = await vault.run("forget", "--keep-last", "3", "--dry-run", "--json");
+    assert.deepEqual(json(last.stdout), [], last.stderr);
+
+    const tagged = await vault.run("forget", "--keep-daily", "1", "--keep-tag", "weekly", "--json");
     assert.equal(tagged.code, 0, tagged.stderr);
     const [forgotten, ...more] = json(tagged.stdout);
     assert.deepEqual([forgotten.id, more], [second, []]);
@@ -45,6 +48,14 @@ Deno.test("client forget, unforget and policy: what is forgotten is held and can
     assert.deepEqual(json(back.stdout), [{ event: "unforgotten", id: second }]);
     assert.equal((await shown()).length, 3);
     assert.equal((await vault.run("unforget", second)).code, 2);
+
+    // What a dry run shows is what is then done.
+    const would = json(
+      (await vault.run("forget", "--keep-yearly", "1", "--dry-run", "--json")).stdout,
+    );
+    const did = json((await vault.run("forget", "--keep-yearly", "1", "--json")).stdout);
+    assert.deepEqual(did.map(({ id }) => id), would.map(({ id }) => id));
+    assert.equal((await vault.run("unforget", ...did.map(({ id }) => id))).code, 0);
 
     const named = await vault.run("forget", "latest", first);
     assert.equal(named.code, 0, named.stderr);
