@@ -8,6 +8,7 @@ import { NETWORK } from "./network.ts";
 import { POWER_LOSS } from "./power_loss.ts";
 import { RACES } from "./races.ts";
 import { ROT } from "./rot.ts";
+import { TWO_YEARS } from "./two_years.ts";
 
 export const CLASSES: readonly FaultClass[] = [
   KILL,
@@ -18,4 +19,5 @@ export const CLASSES: readonly FaultClass[] = [
   ROT,
   EVIL_CLIENT,
   EVIL_SERVER,
+  TWO_YEARS,
 ];

@@ -10,8 +10,15 @@ import type { Clock } from "../../lib/time.ts";
 /** A clock that is some time ahead, so that holds pass while a test runs. */
 export class ShiftedClock implements Clock {
   aheadMs = 0;
+  #passedMs = 0;
   wall = () => Date.now() + this.aheadMs;
-  elapsed = () => performance.now();
+  elapsed = () => performance.now() + this.#passedMs;
+
+  /** Lets time pass, by both clocks: it was not set. */
+  pass(ms: number): void {
+    this.aheadMs += ms;
+    this.#passedMs += ms;
+  }
 }
 
 export interface TestService extends Service {
