@@ -147,24 +147,40 @@ export class CheckWalk {
   ): Promise<void> {
     for (let i = 0; i < records.length; i += CHECK.recordsPerRequest) {
       const part = records.slice(i, i + CHECK.recordsPerRequest);
+      // Before the answers come: a session that has to be fetched would wait behind them.
+      const keys = await Promise.all(part.map(({ reference }) => this.#findKey(reference)));
       const opens: Promise<void>[] = [];
       await this.#options.session.get(part.map(({ reference }) => reference.id), async (answer) => {
-        opens.push(this.#checkRecord(part[answer.index], answer, fail));
+        const { index } = answer;
+        opens.push(this.#checkRecord(part[index], { answer, key: keys[index], fail }));
         if (opens.length >= CHECK.opensMax) await opens.shift();
       });
       await Promise.all(opens);
     }
   }
 
+  /** The key of a record, or why there is none. */
+  async #findKey(reference: Reference): Promise<Uint8Array | DamagedError> {
+    try {
+      return await this.#options.loader.unmask(reference);
+    } catch (error) {
+      if (error instanceof DamagedError) return error;
+      throw error;
+    }
+  }
+
   async #checkRecord(
     record: BatchRecord,
-    { state, record: bytes }: RecordAnswer,
-    fail: (record: BatchRecord, message: string) => void,
+    { answer: { state, record: bytes }, key, fail }: {
+      answer: RecordAnswer;
+      key: Uint8Array | DamagedError;
+      fail: (record: BatchRecord, message: string) => void;
+    },
   ): Promise<void> {
     const { reference, end } = record;
     try {
       if (state !== RecordState.FOUND) throw recordError(reference.id, state);
-      const key = await this.#options.loader.unmask(reference);
+      if (key instanceof DamagedError) throw key;
       const { type, plaintext } = await openRecord(bytes, { id: reference.id, key });
       if (type !== RecordType.DATA || plaintext.length < end) {
         throw new DamagedError("Cannot read record: it holds less than its entries say");

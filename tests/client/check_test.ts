@@ -31,6 +31,22 @@ Deno.test("check finds nothing wrong with a sound vault, and reads as much as it
   });
 });
 
+Deno.test("check reads contents whose keys are of an earlier backup", async () => {
+  await withVault(async (vault) => {
+    const names = Array.from({ length: 40 }, (_, i) => `/data/${i}`);
+    const bytes = names.map((_, i) => pseudoRandom(3000, i));
+    await vault.snapshot([dir("/data"), ...names.map((name, i) => file(name, bytes[i]))]);
+    const kept = names.map((path) => {
+      const [reference] = vault.references.get(path)!;
+      return { path, size: 3000, extents: [{ reference, offset: 0, length: 3000 }] };
+    });
+    const second = await vault.snapshot([dir("/data"), ...kept]);
+    const ran = await vault.run("check", "--json", "--read-data", second.slice(0, 12));
+    assert.equal(ran.code, 0, ran.stderr);
+    assert.equal(events(ran.stdout)[0].read, 40);
+  });
+});
+
 Deno.test("check names what is damaged by snapshot and path", async () => {
   await withVault(async (vault) => {
     const entries = [
