@@ -110,7 +110,7 @@ export function padContent(plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
   const padding = new Uint8Array(padmeSize(size) - size);
   const padded = new ByteWriter(size + padding.length).u8(codec).u32(bytes.length).bytes(bytes)
     .bytes(padding).done();
-  if (codec === Codec.ZSTD) releaseBytes(bytes);
+  if (codec === Codec.ZSTD) releaseBuffer(bytes);
   return padded;
 }
 

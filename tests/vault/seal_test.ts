@@ -125,7 +125,8 @@ for (const [name, type] of Object.entries(RecordType)) {
 
 Deno.test("openRecord() rejects contents that sealRecord() would not make", async () => {
   const header = encodeRecordHeader({ type: RecordType.DATA, links: [] });
-  const right = padContent(new Uint8Array(300).fill(1));
+  const right = padContent(crypto.getRandomValues(new Uint8Array(1000))); // with padding
+  assert.equal(right.length, 1024);
   const key = idOf(5);
   const wrong: [RegExp, Uint8Array][] = [
     [/codec/, Uint8Array.of(2, ...right.subarray(1))],
