@@ -25,7 +25,7 @@ const TURN_MS = 50;
 const ENTRIES_PER_CHECK = 1024;
 
 export interface PassOptions {
-  entries: Iterable<Scanned>;
+  entries: AsyncIterable<Scanned[]>;
   kept: KeptCursor | undefined;
   jobs: FileJobs;
   emit: Emit;
@@ -55,17 +55,19 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   const memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
   let count = 0;
   let turnAt = performance.now() + TURN_MS;
-  for (const scanned of entries) {
-    if (queue.isFull) {
-      await jobs.flush({ isLast: false });
-      await queue.room();
+  for await (const batch of entries) {
+    for (const scanned of batch) {
+      if (queue.isFull) {
+        await jobs.flush({ isLast: false });
+        await queue.room();
+      }
+      if (queue.isAhead) await queue.caughtUp();
+      queue.push(await visit(scanned, options, linked));
+      if (++count % ENTRIES_PER_CHECK === 0) memory.check();
+      if (performance.now() < turnAt) continue;
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      turnAt = performance.now() + TURN_MS;
     }
-    if (queue.isAhead) await queue.caughtUp();
-    queue.push(await visit(scanned, options, linked));
-    if (++count % ENTRIES_PER_CHECK === 0) memory.check();
-    if (performance.now() < turnAt) continue;
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    turnAt = performance.now() + TURN_MS;
   }
   tally.isScanned = true;
   await jobs.flush({ isLast: true });
