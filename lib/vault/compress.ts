@@ -15,8 +15,6 @@ const RATIO_MAX = 0.97;
 const SAMPLE_BYTES = 16 * 1024;
 /** Below this the samples would be most of the contents. */
 const SAMPLED_BYTES_MIN = 8 * SAMPLE_BYTES;
-/** What decompression makes room for at a time; the default of 16 KiB means many calls. */
-const CHUNK_BYTES = 128 * 1024;
 /** The runtime takes smaller buffers out of one that many share. */
 const ROOM_BYTES_MIN = 16 * 1024;
 /**
@@ -39,13 +37,18 @@ export function compress(content: Uint8Array): Compressed {
   return bytes.length <= content.length * RATIO_MAX ? { codec: Codec.ZSTD, bytes } : raw;
 }
 
-/** @throws {DamagedError} if the bytes are not of that codec, or give more than a record can hold */
+/**
+ * The contents: alone in their buffer, unless they were raw.
+ *
+ * @throws {DamagedError} if the bytes are not of that codec, or give more than a record can hold
+ */
 export function decompress({ codec, bytes }: Compressed): Uint8Array {
   if (codec === Codec.RAW) return bytes;
+  // A byte more: the runtime goes on for as long as it has filled what it was given.
+  const room = Math.max(ROOM_BYTES_MIN, (frameContentBytes(bytes) ?? VAULT.plaintextBytesMax) + 1);
   try {
-    const options = { chunkSize: CHUNK_BYTES, maxOutputLength: VAULT.plaintextBytesMax };
-    const content = zstdDecompressSync(bytes, options);
-    return asBytes(content);
+    const options = { chunkSize: room, maxOutputLength: VAULT.plaintextBytesMax };
+    return ownBytes(zstdDecompressSync(bytes, options), room);
   } catch (cause) {
     throw new DamagedError("Cannot decompress record: bad or too large", { cause });
   }
@@ -86,15 +89,30 @@ function deflate(content: Uint8Array): Uint8Array {
     pledgedSrcSize: content.length,
     chunkSize: room,
   };
-  const bytes = zstdCompressSync(content, options);
-  return bytes.buffer.byteLength === room ? asBytes(bytes) : new Uint8Array(bytes);
+  return ownBytes(zstdCompressSync(content, options), room);
+}
+
+/** What a frame says that is in it (RFC 8878, 3.1.1.1), up to the most that a record can hold. */
+function frameContentBytes(frame: Uint8Array): number | undefined {
+  const descriptor = frame[4] ?? 0;
+  const isSingleSegment = (descriptor & 0x20) !== 0;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3];
+  const sizeBytes = [isSingleSegment ? 1 : 0, 2, 4, 8][descriptor >> 6];
+  const at = 5 + (isSingleSegment ? 0 : 1) + dictionaryBytes;
+  if (sizeBytes === 0 || frame.length < at + sizeBytes) return undefined;
+  let size = sizeBytes === 2 ? 256 : 0;
+  for (let i = 0; i < sizeBytes; i++) size += frame[at + i] * 2 ** (8 * i);
+  return Math.min(size, VAULT.plaintextBytesMax);
+}
+
+/** The bytes as the runtime gave them if they have their buffer, of that size, for themselves. */
+function ownBytes(bytes: Uint8Array, room: number): Uint8Array {
+  return bytes.buffer.byteLength === room
+    ? new Uint8Array(bytes.buffer, bytes.byteOffset, bytes.length)
+    : new Uint8Array(bytes);
 }
 
 /** What does not compress grows by this: `ZSTD_COMPRESSBOUND` of zstd.h. */
 function compressedBytesMax(size: number): number {
   return size + (size >> 8) + Math.max(0, (128 * 1024 - size) >> 11);
-}
-
-function asBytes(buffer: Uint8Array): Uint8Array {
-  return new Uint8Array(buffer.buffer, buffer.byteOffset, buffer.length);
 }

@@ -8,7 +8,6 @@ import {
   concatBytes,
   equalBytes,
   releaseBuffer,
-  releaseBytes,
   TruncatedError,
 } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
@@ -83,11 +82,8 @@ export function openRecord(
   const fields = { nonce: ZERO_NONCE, covered: header, ciphertext: body };
   const padded = decryptChaCha(key, { ...fields, what: `record ${id.toHex()}` });
   const plaintext = unpadContent(padded);
-  if (plaintext.buffer === padded.buffer) {
-    return { type, links, plaintext, release: () => releaseBuffer(padded) };
-  }
-  releaseBuffer(padded);
-  return { type, links, plaintext, release: () => releaseBytes(plaintext) };
+  if (plaintext.buffer !== padded.buffer) releaseBuffer(padded);
+  return { type, links, plaintext, release: () => releaseBuffer(plaintext) };
 }
 
 /** @throws {DamagedError} if the bytes are not the record of that id */

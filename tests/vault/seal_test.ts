@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
+import { zstdCompressSync } from "node:zlib";
 import fc from "fast-check";
 import { DamagedError } from "../../lib/errors.ts";
 import { VAULT } from "../../lib/limits.ts";
@@ -62,6 +64,34 @@ Deno.test("decompress() stops at what a record can hold", () => {
   assert.throws(() => decompress(bomb), DamagedError);
   assert.throws(() => decompress({ codec: Codec.ZSTD, bytes: Uint8Array.of(1, 2) }), DamagedError);
 });
+
+Deno.test("decompress() takes any zstd frame, whether it says its size or not; others may not share its buffer", () => {
+  for (const size of [1, 200, 255, 256, 300, 65_791, 65_792, 300_000, VAULT.plaintextBytesMax]) {
+    const content = new Uint8Array(size).map((_, i) => i % 7);
+    const frames = [zstdCompressSync(content), zstdCompressSync(content, told(size))];
+    for (const bytes of frames) {
+      const plaintext = decompress({ codec: Codec.ZSTD, bytes });
+      assert.equal(Buffer.compare(plaintext, content), 0);
+      assert.ok(plaintext.buffer.byteLength === size || plaintext.buffer.byteLength > 8192);
+    }
+  }
+  const frame = compress(new Uint8Array(300_000)).bytes.slice();
+  for (let i = 4; i < 12; i++) {
+    for (const value of [0, 1, 0x7f, 0xff]) {
+      const bytes = frame.with(i, value);
+      try {
+        assert.ok(decompress({ codec: Codec.ZSTD, bytes }).length <= VAULT.plaintextBytesMax);
+      } catch (error) {
+        assert.ok(error instanceof DamagedError);
+      }
+    }
+  }
+});
+
+/** Has zstd say the size of the contents in the frame. */
+function told(size: number): object {
+  return { pledgedSrcSize: size };
+}
 
 Deno.test("sealRecord() gives equal contents the same record, and openRecord() opens it", () => {
   const types = fc.constantFrom(RecordType.SEGMENT, RecordType.LIST, RecordType.INDEX);
