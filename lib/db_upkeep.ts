@@ -3,12 +3,21 @@
  * batches, each of them one transaction that is right by itself, so that a crash between two does no harm.
  */
 import { type PackEntry, PackState } from "./db_records.ts";
-import type { RecordType } from "./record.ts";
+import { RECORD_ID_BYTES, RecordType } from "./record.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 /** Rows in one transaction: some 10 ms. */
 const BATCH_ROWS = 1024;
 const NO_ID = new Uint8Array(0);
+
+/** One call for many ids, and nothing but the index is read: this is what collection does most. */
+const FIND_NUMBERS = `WITH RECURSIVE places (at) AS
+    (SELECT 1 UNION ALL SELECT at + ${RECORD_ID_BYTES} FROM places WHERE at + ${RECORD_ID_BYTES} < ?)
+  SELECT number FROM places CROSS JOIN records
+  WHERE vault = ? AND id = substr(?, at, ${RECORD_ID_BYTES})`;
+const FIND_LINKING =
+  `SELECT id, damaged FROM records WHERE number IN (SELECT value FROM json_each(?))
+  AND type NOT IN (${RecordType.DATA}, ${RecordType.SESSION})`;
 
 /** What is asked for again and again, once for each pack: none of these may look at all packs (tests/db_test.ts). */
 export const PACK_QUERIES = {
@@ -96,6 +105,20 @@ export class UpkeepDatabase {
       "SELECT COUNT(*) AS n FROM records WHERE vault = ? AND condemned IS NOT NULL",
       vault,
     );
+  }
+
+  /** Numbers of the rows of these ids, one behind the other; nothing for those that have none. One turn's worth. */
+  async findNumbers(vault: number, ids: Uint8Array): Promise<number[]> {
+    return this.#sql.all(FIND_NUMBERS, ids.length, vault, ids).map(({ number }) =>
+      number as number
+    );
+  }
+
+  /** Those of these rows that are of records with links. One turn's worth. */
+  async findLinking(numbers: number[]): Promise<{ id: Uint8Array; damaged: boolean }[]> {
+    if (numbers.length === 0) return [];
+    return this.#sql.all(FIND_LINKING, JSON.stringify(numbers))
+      .map(({ id, damaged }) => ({ id: id as Uint8Array, damaged: damaged === 1 }));
   }
 
   /**

@@ -274,6 +274,8 @@ export const UPKEEP = {
   sparseShare: 0.5,
   /** Records that are read together when they are moved or compared. */
   idsPerRead: 256,
+  /** Records with links that are read together when they are followed: links of so many are in memory for each level. */
+  idsPerMark: 16,
   /** Share of the time that scheduled work takes, and work that somebody waits for. */
   share: 0.2,
   askedShare: 0.5,

@@ -1,12 +1,21 @@
 /** A set of row numbers, one bit for each: all that may be held in memory for every row of a table. */
 export class BitSet {
-  readonly #bits: Uint8Array;
+  #bits: Uint8Array;
 
   /** For numbers from 0 to `max`. */
   constructor(max: number) {
     this.#bits = new Uint8Array((max >>> 3) + 1);
   }
 
+  /** Makes room for numbers up to `max`. */
+  grow(max: number): void {
+    const bits = new Uint8Array((max >>> 3) + 1);
+    if (bits.length <= this.#bits.length) return;
+    bits.set(this.#bits);
+    this.#bits = bits;
+  }
+
+  /** A number that there is no room for is not added. */
   add(number: number): void {
     this.#bits[number >>> 3] |= 1 << (number & 7);
   }

@@ -260,12 +260,7 @@ export class Upkeep {
     const throttle = new Throttle({ clock, share, isStopping: () => this.#isStopping });
     const { blobs, records } = store;
     const options = { blobs, records, upkeep, sessions, clock, throttle };
-    let result = await collectVault(vault, options);
-    // What it has condemned can go at once if no session is open.
-    if (result.blocked === undefined && result.condemned > 0) {
-      const second = await collectVault(vault, options);
-      result = sumResults(result, second);
-    }
+    const result = await collectVault(vault, options);
     await upkeep.setCollected(vault.number, clock.wall());
     return { ...expiry, ...result };
   }
@@ -295,16 +290,4 @@ function countJournal({ facts }: JournalState): JournalCounts {
   for (const { holdUntilMs } of facts.snapshots) if (holdUntilMs !== 0) held++;
   const devices = [...facts.devices.values()].filter(({ revoked }) => !revoked).length;
   return { snapshots: facts.snapshots.size - held, held, devices };
-}
-
-function sumResults(first: CollectionResult, second: CollectionResult): CollectionResult {
-  return {
-    ...second,
-    condemned: first.condemned + second.condemned,
-    lifted: first.lifted + second.lifted,
-    deleted: first.deleted + second.deleted,
-    packsRemoved: first.packsRemoved + second.packsRemoved,
-    recordsMoved: first.recordsMoved + second.recordsMoved,
-    bytesFreed: first.bytesFreed + second.bytesFreed,
-  };
 }
