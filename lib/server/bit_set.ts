@@ -23,4 +23,14 @@ export class BitSet {
   has(number: number): boolean {
     return (this.#bits[number >>> 3] & (1 << (number & 7))) !== 0;
   }
+
+  /** The next numbers behind `after`, in order. */
+  listAfter(after: number, max: number): number[] {
+    const numbers: number[] = [];
+    for (let number = after + 1; number < this.#bits.length * 8 && numbers.length < max; number++) {
+      if ((number & 7) === 0 && this.#bits[number >>> 3] === 0) number += 7;
+      else if (this.has(number)) numbers.push(number);
+    }
+    return numbers;
+  }
 }

@@ -3,9 +3,10 @@
  * deleted by a later run when nobody can have been told any more that it is there. Works while backups run; may be
  * left off anywhere.
  */
-import type { UpkeepDatabase } from "../db_upkeep.ts";
+import { BATCH_ROWS, type UpkeepDatabase } from "../db_upkeep.ts";
 import type { JournalState } from "../journal_state.ts";
 import { RECORD_ID_BYTES } from "../record.ts";
+import { BitSet } from "./bit_set.ts";
 import type { BackupSessions } from "./backup_sessions.ts";
 import { Marks } from "./marking.ts";
 import { type TidyOptions, tidyPacks, type TidyResult } from "./pack_tidying.ts";
@@ -93,15 +94,34 @@ export class Collection {
   ): Promise<void> {
     const { upkeep, throttle } = this.#options;
     const { number: vaultNumber } = this.#vault;
-    let after: Uint8Array | undefined;
-    do {
-      const batch = await upkeep.condemnBatch(vaultNumber, { after, last, epoch, isNeeded });
-      after = batch.after;
-      result.condemned += batch.count;
+    const dead = await this.#findDead({ last, isNeeded });
+    for (
+      let after = -1, numbers: number[];
+      (numbers = dead.listAfter(after, BATCH_ROWS)).length > 0;
+    ) {
+      result.condemned += await upkeep.condemn(vaultNumber, numbers, epoch);
+      after = numbers[numbers.length - 1];
       await throttle.pause();
-    } while (after !== undefined);
+    }
     // What a run that was left off has condemned counts too.
     if (await upkeep.hasCondemned(vaultNumber, epoch)) await upkeep.startEpoch(vaultNumber);
+  }
+
+  /** Rows without a mark. They are found in the order of their ids, and changed in that of their numbers. */
+  async #findDead({ last, isNeeded }: Pick<Step, "isNeeded"> & { last: number }): Promise<BitSet> {
+    const { upkeep, throttle } = this.#options;
+    const dead = new BitSet(last);
+    let after: Uint8Array | undefined;
+    do {
+      const batch: Awaited<ReturnType<UpkeepDatabase["listNumbers"]>> = await upkeep.listNumbers(
+        this.#vault.number,
+        after,
+      );
+      for (const number of batch.numbers) if (number <= last && !isNeeded(number)) dead.add(number);
+      after = batch.after;
+      await throttle.pause();
+    } while (after !== undefined);
+    return dead;
   }
 
   async #settle({ upTo, isNeeded, result }: Step & { upTo: number }): Promise<void> {

@@ -9,6 +9,7 @@ import { RECORD_ID_BYTES } from "../record.ts";
 import { BitSet } from "./bit_set.ts";
 import { linkBytes } from "./record_links.ts";
 import type { RecordReader } from "./record_reader.ts";
+import { SeenIds } from "./seen_ids.ts";
 import type { Throttle } from "./throttle.ts";
 
 /** Ids that are looked up with one statement: some milliseconds. */
@@ -33,6 +34,8 @@ interface Level {
  */
 export class Marks {
   readonly #reached = new BitSet(0);
+  /** What was looked up lately: snapshots share most of what they link. */
+  readonly #seen = new SeenIds(UPKEEP.seenIds);
   /** Records whose links could not be read: nobody knows what lies below them. */
   unknown = 0;
 
@@ -51,6 +54,7 @@ export class Marks {
     { last, ...options }: MarkingOptions & { last: number },
   ): Promise<void> {
     this.#reached.grow(last);
+    this.#seen.clear(); // what had no mark was followed, and may get one now
     const levels: Level[] = [{ ids: await this.#mark(roots, options), next: 0 }];
     while (levels.length > 0) {
       const level = levels[levels.length - 1];
@@ -82,7 +86,8 @@ export class Marks {
   ): Promise<Uint8Array> {
     const linking: Uint8Array[] = [];
     for (let at = 0; at < ids.length; at += LOOKED_UP_BYTES) {
-      const some = ids.subarray(at, at + LOOKED_UP_BYTES);
+      const some = this.#seen.addAll(ids.subarray(at, at + LOOKED_UP_BYTES));
+      if (some.length === 0) continue;
       const numbers = await upkeep.findNumbers(vaultNumber, some);
       this.unknown += some.length / RECORD_ID_BYTES - numbers.length; // one that is gone may have had links
       const fresh = numbers.filter((number) => !this.#reached.has(number));

@@ -142,7 +142,11 @@ export class StoreBench {
 
   #collectionOptions(meanwhile?: () => Promise<void>): CollectionOptions {
     const { store: { blobs, records }, sessions, clock, db } = this;
-    const throttle = new Throttle({ clock, share: 1, isStopping: () => false });
+    const throttle = new Throttle({
+      clock,
+      shares: { quiet: 1, busy: 1 },
+      isStopping: () => false,
+    });
     if (meanwhile) throttle.pause = meanwhile;
     return { blobs, records, sessions, clock, throttle, upkeep: new UpkeepDatabase(db.sql) };
   }
@@ -150,7 +154,11 @@ export class StoreBench {
   /** Compares packs that were last read before a time. */
   async scrub(beforeMs: number, meanwhile?: () => Promise<void>): Promise<ScrubResult> {
     const { clock, db } = this;
-    const throttle = new Throttle({ clock, share: 1, isStopping: () => false });
+    const throttle = new Throttle({
+      clock,
+      shares: { quiet: 1, busy: 1 },
+      isStopping: () => false,
+    });
     if (meanwhile) throttle.pause = meanwhile;
     const upkeep = new UpkeepDatabase(db.sql);
     return await scrubVault(this.vault, { upkeep, clock, throttle, beforeMs });
