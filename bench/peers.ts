@@ -58,14 +58,20 @@ export function client(...args: string[]): Run {
   return { command: Deno.execPath(), args: [...RUN, CLIENT, ...args] };
 }
 
-async function startHoldfast(folder: string): Promise<Place> {
+/** A run of a command of our server, which may run beside it. */
+export function server(...args: string[]): Run {
+  return { command: Deno.execPath(), args: [...RUN, SERVER, ...args] };
+}
+
+/** Takes over what lies in `data` below the folder, if there is something. */
+export async function startHoldfast(folder: string): Promise<Place> {
   const data = join(folder, "data");
   const serve = ["serve", "--data", data, "--classic", "off", "--listen", "127.0.0.1:0"];
-  const child = start({ command: Deno.execPath(), args: [...RUN, SERVER, ...serve] }, "piped");
+  const child = start(server(...serve), "piped");
   const address = await readAddress(child.stderr);
   const open = async (name: string): Promise<Repository> => {
-    const invite = [SERVER, "invite", "--data", data, "--address", address];
-    const line = (await output({ command: Deno.execPath(), args: [...RUN, ...invite] })).trim();
+    const invite = server("invite", "--data", data, "--address", address);
+    const line = (await output(invite)).trim();
     const profile = ["--profile", join(folder, `profile ${name}`)];
     await output(client("init", line, ...profile, "--recovery-file", join(folder, `code ${name}`)));
     return {

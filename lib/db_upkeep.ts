@@ -3,12 +3,24 @@
  * batches, each of them one transaction that is right by itself, so that a crash between two does no harm.
  */
 import { type PackEntry, PackState } from "./db_records.ts";
-import type { RecordType } from "./record.ts";
+import { RECORD_ID_BYTES, RecordType } from "./record.ts";
 import type { Sqlite } from "./sqlite.ts";
 
 /** Rows in one transaction: some 10 ms. */
-const BATCH_ROWS = 1024;
+export const BATCH_ROWS = 1024;
 const NO_ID = new Uint8Array(0);
+
+// What collection asks for all rows of a vault: nothing but the index is read, and many numbers come as one text, which
+// makes little garbage.
+const LIST_NUMBERS = `SELECT json_group_array(number) AS numbers, MAX(id) AS last FROM
+  (SELECT number, id FROM records WHERE vault = ? AND id > ? ORDER BY id LIMIT ${BATCH_ROWS})`;
+const FIND_NUMBERS = `WITH RECURSIVE places (at) AS
+    (SELECT 1 UNION ALL SELECT at + ${RECORD_ID_BYTES} FROM places WHERE at + ${RECORD_ID_BYTES} < ?)
+  SELECT json_group_array(number) AS numbers FROM places CROSS JOIN records
+  WHERE vault = ? AND id = substr(?, at, ${RECORD_ID_BYTES})`;
+const FIND_LINKING =
+  `SELECT id, damaged FROM records WHERE number IN (SELECT value FROM json_each(?))
+  AND type NOT IN (${RecordType.DATA}, ${RecordType.SESSION})`;
 
 /** What is asked for again and again, once for each pack: none of these may look at all packs (tests/db_test.ts). */
 export const PACK_QUERIES = {
@@ -98,42 +110,42 @@ export class UpkeepDatabase {
     );
   }
 
+  /** Numbers of the rows of these ids, one behind the other; nothing for those that have none. One turn's worth. */
+  async findNumbers(vault: number, ids: Uint8Array): Promise<number[]> {
+    return JSON.parse(this.#sql.get(FIND_NUMBERS, ids.length, vault, ids)!.numbers as string);
+  }
+
+  /** Those of these rows that are of records with links. One turn's worth. */
+  async findLinking(numbers: number[]): Promise<{ id: Uint8Array; damaged: boolean }[]> {
+    if (numbers.length === 0) return [];
+    return this.#sql.all(FIND_LINKING, JSON.stringify(numbers))
+      .map(({ id, damaged }) => ({ id: id as Uint8Array, damaged: damaged === 1 }));
+  }
+
   /**
-   * Condemns the next rows, in the order of their ids, that `isNeeded` says no to.
+   * Numbers of the next rows of a vault, in the order of their ids: this reads nothing but the index.
    *
    * @param after id of the last row that was looked at; undefined at the beginning
-   * @param last rows with larger numbers are younger than the marks
-   * @returns where it stopped, and how many were condemned; without an id at the end
+   * @returns where it stopped; without an id at the end
    */
-  async condemnBatch(
+  async listNumbers(
     vault: number,
-    { after, last, epoch, isNeeded }: {
-      after: Uint8Array | undefined;
-      last: number;
-      epoch: number;
-      isNeeded: (number: number) => boolean;
-    },
-  ): Promise<{ after: Uint8Array | undefined; count: number }> {
-    return this.#sql.transaction(() => {
-      const rows = this.#sql.all(
-        `SELECT number, id, condemned FROM records WHERE vault = ? AND id > ?
-         ORDER BY id LIMIT ${BATCH_ROWS}`,
-        vault,
-        after ?? NO_ID,
-      );
-      let count = 0;
-      for (const { number, condemned } of rows) {
-        if (condemned !== null || number as number > last || isNeeded(number as number)) continue;
-        count += this.#sql.run(
-          "UPDATE records SET condemned = ?, complete = 0 WHERE vault = ? AND number = ?",
-          epoch,
-          vault,
-          number as number,
-        );
-      }
-      const isEnd = rows.length < BATCH_ROWS;
-      return { after: isEnd ? undefined : rows[rows.length - 1].id as Uint8Array, count };
-    });
+    after: Uint8Array | undefined,
+  ): Promise<{ numbers: number[]; after: Uint8Array | undefined }> {
+    const row = this.#sql.get(LIST_NUMBERS, vault, after ?? NO_ID)!;
+    const numbers = JSON.parse(row.numbers as string);
+    return { numbers, after: numbers.length < BATCH_ROWS ? undefined : row.last as Uint8Array };
+  }
+
+  /** Condemns those of these rows that are not. Numbers that lie together lie together in the database. */
+  async condemn(vault: number, numbers: number[], epoch: number): Promise<number> {
+    return this.#sql.run(
+      `UPDATE records SET condemned = ?, complete = 0
+       WHERE number IN (SELECT value FROM json_each(?)) AND +vault = ? AND +condemned IS NULL`,
+      epoch,
+      JSON.stringify(numbers),
+      vault,
+    );
   }
 
   /**
@@ -167,18 +179,22 @@ export class UpkeepDatabase {
         vault,
         after,
       ) as { number: number; condemned: number }[];
-      let lifted = 0;
-      let deleted = 0;
-      for (const { number, condemned } of rows) {
-        if (isNeeded(number)) {
-          lifted += this.#sql.run("UPDATE records SET condemned = NULL WHERE number = ?", number);
-        } else if (condemned <= upTo) {
-          deleted += this.#sql.run("DELETE FROM records WHERE number = ?", number);
-        }
-      }
+      const needed = rows.filter(({ number }) => isNeeded(number));
+      const dead = rows.filter(({ number, condemned }) => !isNeeded(number) && condemned <= upTo);
+      const lifted = this.#changeRows("UPDATE records SET condemned = NULL", needed);
+      const deleted = this.#changeRows("DELETE FROM records", dead);
       const isEnd = rows.length < BATCH_ROWS;
       return { after: isEnd ? undefined : rows[rows.length - 1].number, lifted, deleted };
     });
+  }
+
+  /** @returns how many were changed */
+  #changeRows(change: string, rows: { number: number }[]): number {
+    if (rows.length === 0) return 0;
+    return this.#sql.run(
+      `${change} WHERE number IN (SELECT value FROM json_each(?))`,
+      JSON.stringify(rows.map(({ number }) => number)),
+    );
   }
 
   /** The next pack of a vault, in the order of their numbers, with what of it is needed. */

@@ -274,9 +274,15 @@ export const UPKEEP = {
   sparseShare: 0.5,
   /** Records that are read together when they are moved or compared. */
   idsPerRead: 256,
-  /** Share of the time that scheduled work takes, and work that somebody waits for. */
-  share: 0.2,
-  askedShare: 0.5,
+  /** Records with links that are read together when they are followed: links of so many are in memory for each level. */
+  idsPerMark: 16,
+  /** Ids that are remembered while links are followed, 32 bytes each; a power of two. */
+  seenIds: 512 * 1024,
+  /** Share of the time that scheduled work takes, and work that somebody waits for; less while devices are served. */
+  shares: { quiet: 0.5, busy: 0.1 },
+  askedShares: { quiet: 0.8, busy: 0.2 },
+  /** How long after a request the server still counts as busy. */
+  busyMs: 1 * SECOND,
   /** How often each vault is collected, and each pack read and compared. */
   collectMs: 24 * 60 * 60 * SECOND,
   scrubMs: 30 * DAY,

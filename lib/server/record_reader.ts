@@ -39,6 +39,8 @@ interface Run {
 
 export class RecordReader {
   readonly #options: RecordReaderOptions;
+  /** Of reads that have ended, for the next ones. */
+  readonly #spareBuffers: GrowingBuffer[] = [];
 
   constructor(options: RecordReaderOptions) {
     this.#options = options;
@@ -69,16 +71,23 @@ export class RecordReader {
       if (row === undefined) yield { index, state: "missing" };
       else wanted.push({ index, id: ids[index], row });
     }
-    const buffers = [new GrowingBuffer(), new GrowingBuffer()];
+    const buffers = [0, 1].map(() => this.#spareBuffers.pop() ?? new GrowingBuffer());
     let ahead: Promise<ReadRecord[]> | undefined;
-    for (const run of planRuns(wanted)) {
-      const reading = this.#readRun(run, buffers[0].take(run.end - run.start));
-      reading.catch(() => {}); // it is awaited one run later
-      buffers.reverse();
+    let isOver = false;
+    try {
+      for (const run of planRuns(wanted)) {
+        const reading = this.#readRun(run, buffers[0].take(run.end - run.start));
+        reading.catch(() => {}); // it is awaited one run later
+        buffers.reverse();
+        if (ahead) yield* await ahead;
+        ahead = reading;
+      }
       if (ahead) yield* await ahead;
-      ahead = reading;
+      isOver = true;
+    } finally {
+      // Unless it was left off: the disk may still be filling them.
+      if (isOver && this.#spareBuffers.length < buffers.length) this.#spareBuffers.push(...buffers);
     }
-    if (ahead) yield* await ahead;
   }
 
   async #readRun(run: Run, target: Uint8Array): Promise<ReadRecord[]> {

@@ -13,6 +13,7 @@ import * as v4 from "../protocol_v4.ts";
 import { AnswerCode, ErrorCode, RequestCode } from "../protocol_v4.ts";
 import * as login from "../protocol_v4_login.ts";
 import type { Clock } from "../time.ts";
+import type { Activity } from "./activity.ts";
 import { AnswerQueue } from "./answer_queue.ts";
 import type { BackupSessions } from "./backup_sessions.ts";
 import { type Budget, type Share, takeRoom } from "./budget.ts";
@@ -40,6 +41,7 @@ export interface VaultContext {
   store: VaultStore;
   records: RecordDatabase;
   sessions: BackupSessions;
+  activity: Activity;
   members: Members;
   /** Of this server's key. */
   pin: Uint8Array;
@@ -140,6 +142,7 @@ export class VaultSession {
       request = await this.#readRequest();
       if (request === undefined) return false;
       this.#isHandling = true;
+      this.#context.activity.begin();
       this.#channel.expect({ ...PATIENT, writeMs: this.#context.limits.stallMs });
       await this.#handle(request);
       return true;
@@ -147,6 +150,7 @@ export class VaultSession {
       request?.share.release();
       return await this.#fail(this.#requestId, error);
     } finally {
+      if (this.#isHandling) this.#context.activity.end();
       this.#isHandling = false;
       if (request?.code !== RequestCode.PUT) request?.share.release();
     }

@@ -3,6 +3,23 @@ import type { Clock } from "../time.ts";
 
 /** Longest time without letting others have the thread. */
 const TURN_MS = 8;
+/** Longest rest, so that a stop is heard. */
+const REST_MS_MAX = 1000;
+
+/** How much of the time may be used, above 0 to 1. */
+export interface Shares {
+  /** While nobody is served. */
+  quiet: number;
+  busy: number;
+}
+
+export interface ThrottleOptions {
+  clock: Clock;
+  shares: Shares;
+  /** Whether somebody is served. */
+  isBusy?: () => boolean;
+  isStopping: () => boolean;
+}
 
 /** The server stops: what is under way is left as it is, and is taken up again another time. */
 export class StoppedError extends Error {
@@ -10,19 +27,12 @@ export class StoppedError extends Error {
 }
 
 export class Throttle {
-  readonly #clock: Clock;
-  readonly #share: number;
-  readonly #isStopping: () => boolean;
+  readonly #options: ThrottleOptions;
   #startedMs: number;
 
-  /** @param share how much of the time may be used, above 0 to 1 */
-  constructor(
-    { clock, share, isStopping }: { clock: Clock; share: number; isStopping: () => boolean },
-  ) {
-    this.#clock = clock;
-    this.#share = share;
-    this.#isStopping = isStopping;
-    this.#startedMs = clock.elapsed();
+  constructor(options: ThrottleOptions) {
+    this.#options = options;
+    this.#startedMs = options.clock.elapsed();
   }
 
   /**
@@ -31,11 +41,13 @@ export class Throttle {
    * @throws {StoppedError}
    */
   async pause(): Promise<void> {
-    if (this.#isStopping()) throw new StoppedError("Cannot go on: the server stops");
-    const workedMs = this.#clock.elapsed() - this.#startedMs;
+    const { clock, shares, isBusy, isStopping } = this.#options;
+    if (isStopping()) throw new StoppedError("Cannot go on: the server stops");
+    const workedMs = clock.elapsed() - this.#startedMs;
     if (workedMs < TURN_MS) return;
-    const restMs = Math.min(workedMs * (1 / this.#share - 1), 1000);
+    const share = isBusy?.() ? shares.busy : shares.quiet;
+    const restMs = Math.min(workedMs * (1 / share - 1), REST_MS_MAX);
     await new Promise((resolve) => setTimeout(resolve, restMs));
-    this.#startedMs = this.#clock.elapsed();
+    this.#startedMs = clock.elapsed();
   }
 }

@@ -8,6 +8,7 @@ import type { JournalState } from "../journal_state.ts";
 import { UPKEEP } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
+import type { Activity } from "./activity.ts";
 import type { BackupSessions } from "./backup_sessions.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { type CollectionResult, collectVault } from "./collection.ts";
@@ -15,7 +16,7 @@ import type { Metrics } from "./metrics.ts";
 import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
 import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
 import { listSnapshots, type VaultSnapshots } from "./snapshot_list.ts";
-import { StoppedError, Throttle } from "./throttle.ts";
+import { type Shares, StoppedError, Throttle } from "./throttle.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
 
 /** The setting that says whether the running server does what commands ask: `on` or `off`. */
@@ -30,6 +31,8 @@ export interface UpkeepOptions {
   log: Log;
   clock: Clock;
   metrics?: Metrics;
+  /** Of the server that this is part of. */
+  activity?: Activity;
 }
 
 /** What was done for one vault. */
@@ -112,7 +115,7 @@ export class Upkeep {
   async collect({ vault }: Wanted): Promise<VaultCollected[]> {
     const results: VaultCollected[] = [];
     for (const id of await this.#listVaults(vault)) {
-      results.push(await this.#collectOne(id, UPKEEP.askedShare));
+      results.push(await this.#collectOne(id, UPKEEP.askedShares));
     }
     return results;
   }
@@ -124,7 +127,7 @@ export class Upkeep {
     const results: VaultScrubbed[] = [];
     for (const id of await this.#listVaults(wanted)) {
       const scrubbed = await this.#withVault(id, "scrub", async (vault) => {
-        const options = { ...this.#scrubOptions(UPKEEP.askedShare), beforeMs };
+        const options = { ...this.#scrubOptions(UPKEEP.askedShares), beforeMs };
         const result = await scrubVault(vault, options);
         const damagedInAll = await this.#options.upkeep.countDamaged(vault.number);
         this.#options.log.info("vault scrubbed", { vault: id.toHex(), ...result, damagedInAll });
@@ -192,7 +195,7 @@ export class Upkeep {
       const row = await store.db.findVault(due);
       if (row === undefined) return;
       await upkeep.setCollected(row.number, clock.wall());
-      await this.#collectOne(due, UPKEEP.share);
+      await this.#collectOne(due, UPKEEP.shares);
     };
   }
 
@@ -203,23 +206,28 @@ export class Upkeep {
     return async () => {
       const result = { packs: 0, records: 0, bytes: 0, damaged: 0, mended: 0 };
       const timeMs = clock.wall();
-      const options = { ...this.#scrubOptions(UPKEEP.share), pack, timeMs, result };
+      const options = { ...this.#scrubOptions(UPKEEP.shares), pack, timeMs, result };
       await this.#withVault(pack.vaultId, "scrub", (vault) => scrubPack(vault, options));
       if (result.packs === 0) await upkeep.setScrubbed(pack.number, clock.wall()); // try others first
     };
   }
 
-  #scrubOptions(share: number) {
+  #scrubOptions(shares: Shares) {
     const { upkeep, clock } = this.#options;
-    const throttle = new Throttle({ clock, share, isStopping: () => this.#isStopping });
-    return { upkeep, clock, throttle };
+    return { upkeep, clock, throttle: this.#throttle(shares) };
   }
 
-  async #collectOne(id: Uint8Array, share: number): Promise<VaultCollected> {
+  #throttle(shares: Shares): Throttle {
+    const { clock, activity } = this.#options;
+    const isBusy = () => activity?.isBusy ?? false;
+    return new Throttle({ clock, shares, isBusy, isStopping: () => this.#isStopping });
+  }
+
+  async #collectOne(id: Uint8Array, shares: Shares): Promise<VaultCollected> {
     const vault = id.toHex();
     const collected = await this.#withVault(id, "collection", async (vault) => {
       const { store } = this.#options;
-      const result = await store.withReserve(() => this.#collectVault(vault, share));
+      const result = await store.withReserve(() => this.#collectVault(vault, shares));
       this.#options.log.info("vault collected", { vault: id.toHex(), ...result });
       return result;
     });
@@ -254,18 +262,13 @@ export class Upkeep {
     }
   }
 
-  async #collectVault(vault: Vault, share: number): Promise<ExpiryResult & CollectionResult> {
+  async #collectVault(vault: Vault, shares: Shares): Promise<ExpiryResult & CollectionResult> {
     const { store, sessions, upkeep, clock } = this.#options;
     const expiry = await this.#expire(vault);
-    const throttle = new Throttle({ clock, share, isStopping: () => this.#isStopping });
+    const throttle = this.#throttle(shares);
     const { blobs, records } = store;
     const options = { blobs, records, upkeep, sessions, clock, throttle };
-    let result = await collectVault(vault, options);
-    // What it has condemned can go at once if no session is open.
-    if (result.blocked === undefined && result.condemned > 0) {
-      const second = await collectVault(vault, options);
-      result = sumResults(result, second);
-    }
+    const result = await collectVault(vault, options);
     await upkeep.setCollected(vault.number, clock.wall());
     return { ...expiry, ...result };
   }
@@ -295,16 +298,4 @@ function countJournal({ facts }: JournalState): JournalCounts {
   for (const { holdUntilMs } of facts.snapshots) if (holdUntilMs !== 0) held++;
   const devices = [...facts.devices.values()].filter(({ revoked }) => !revoked).length;
   return { snapshots: facts.snapshots.size - held, held, devices };
-}
-
-function sumResults(first: CollectionResult, second: CollectionResult): CollectionResult {
-  return {
-    ...second,
-    condemned: first.condemned + second.condemned,
-    lifted: first.lifted + second.lifted,
-    deleted: first.deleted + second.deleted,
-    packsRemoved: first.packsRemoved + second.packsRemoved,
-    recordsMoved: first.recordsMoved + second.recordsMoved,
-    bytesFreed: first.bytesFreed + second.bytesFreed,
-  };
 }

@@ -8,6 +8,7 @@ import type { Log } from "../log.ts";
 import { ALPN } from "../protocol_v4.ts";
 import type { Clock } from "../time.ts";
 import type { AccessLimits } from "./access.ts";
+import { Activity } from "./activity.ts";
 import { BackupSessions } from "./backup_sessions.ts";
 import { Budget } from "./budget.ts";
 import { openServerKey } from "./certificate.ts";
@@ -48,8 +49,10 @@ export async function startVaultService(
   const store = await VaultStore.open({ dataPath, db, log, clock, ...shared });
   const sessions = await BackupSessions.load(store.db, clock);
   const counting = metrics === undefined ? {} : { metrics };
+  const activity = new Activity(clock);
   const context = {
     ...counting,
+    activity,
     store,
     records: new RecordDatabase(db.sql),
     sessions,
@@ -73,7 +76,7 @@ export async function startVaultService(
   await store.db.setSetting(LISTEN_SETTING, formatHostPort(listener.address));
   const guard = await ClockGuard.start({ db: store.db, clock, log });
   const upkeep = await Upkeep.start({
-    ...{ store, sessions, log, clock, ...counting },
+    ...{ store, sessions, log, clock, activity, ...counting },
     upkeep: new UpkeepDatabase(db.sql),
   });
   const sweeper = startSweeper(async () => {

@@ -185,6 +185,62 @@ Deno.test("a commit may come at any step of a collection", async () => {
   }
 });
 
+Deno.test("a commit may come at any step of two runs that share their marks", async () => {
+  let hasEnded = false;
+  for (let step = 0; !hasEnded; step++) {
+    await withStoreBench(async (bench) => {
+      const kept = makeTree(makeData(2));
+      await backUp(bench, kept);
+      const [tree, dead] = [makeTree([...kept.data, ...makeData(3)]), makeTree(makeData(2))];
+      const early = await bench.member();
+      await early.put(...tree.all, ...dead.all);
+      await early.close();
+      let steps = 0;
+      let missing: number | undefined;
+      const commit = async () => {
+        const later = await bench.member();
+        missing = await later.commit(tree.root);
+        if (missing > 0) {
+          await later.put(...tree.all);
+          assert.equal(await later.commit(tree.root), 0);
+        }
+        await later.close();
+      };
+      await bench.collectAll(async () => {
+        if (steps++ === step) await commit();
+      });
+      hasEnded = steps <= step;
+      if (missing === undefined) await commit();
+      for (let run = 0; run < 2; run++) await bench.collectAll();
+      await bench.check(...kept.all, ...tree.all);
+      assert.deepEqual(await bench.get(...dead.all), dead.all.map(() => "missing"));
+    });
+  }
+});
+
+Deno.test("a second run counts what is reached, and not what another row had the number of", async () => {
+  await withStoreBench(async (bench) => {
+    const [tree, dead] = [makeTree(makeData(2)), makeTree(makeData(2))];
+    await backUp(bench, tree);
+    const device = await bench.member();
+    await device.put(...dead.all);
+    await device.close();
+    const collection = bench.collection();
+    assert.equal((await collection.run()).condemned, 4);
+    assert.equal((await collection.run()).deleted, 4);
+    const young = makeTree([...tree.data, ...makeData(1)]);
+    await backUp(bench, young); // its rows have the numbers of those that were deleted
+    const lost = makeData(2);
+    const later = await bench.member();
+    await later.put(...lost);
+    await later.close();
+    assert.equal((await collection.run()).condemned, 2);
+    assert.equal((await collection.run()).deleted, 2);
+    await bench.check(...tree.all, ...young.all);
+    assert.deepEqual(await bench.get(...lost), ["missing", "missing"]);
+  });
+});
+
 Deno.test("a commit that is overtaken by a deletion hears what is missing", async () => {
   await withStoreBench(async (bench) => {
     const tree = makeTree(makeData(3));
@@ -260,6 +316,68 @@ Deno.test("nothing goes while a snapshot has damage that hides what it needs", a
     await healer.close();
     assert.equal((await bench.collect()).deleted, 5);
     await bench.check(...tree.all);
+  });
+});
+
+Deno.test("nothing goes while a record that a snapshot needs has no row, or has rotted unseen", async () => {
+  for (const type of [RecordType.DATA, RecordType.SEGMENT, RecordType.ROOT]) {
+    await withStoreBench(async (bench) => {
+      const [tree, other] = [makeTree(makeData(3)), makeTree(makeData(3))];
+      await backUp(bench, tree);
+      const device = await bench.member();
+      await device.put(...other.all);
+      await device.close();
+      await bench.collect(); // condemns
+      bench.db.sql.run("DELETE FROM records WHERE type = ? AND condemned IS NULL", type);
+      const { blocked, deleted } = await bench.collect();
+      assert.match(blocked!, /[13] records that snapshots need are damaged or missing/);
+      assert.equal(deleted, 0);
+      await bench.check(...other.all);
+    });
+  }
+  await withStoreBench(async (bench) => {
+    const [tree, other] = [makeTree(makeData(3)), makeTree(makeData(3))];
+    await backUp(bench, tree);
+    const device = await bench.member();
+    await device.put(...other.all);
+    await device.close();
+    const row = (await bench.store.records.findRecord(bench.vault.number, tree.segment.id))!;
+    const path = join(bench.packsPath, bench.packNames[0]);
+    const bytes = Deno.readFileSync(path);
+    bytes[row.offset + row.size - 1] ^= 1;
+    Deno.writeFileSync(path, bytes);
+    for (let run = 0; run < 2; run++) {
+      const { blocked, condemned } = await bench.collect();
+      assert.match(blocked!, /1 records that snapshots need are damaged/);
+      assert.equal(condemned, 0);
+    }
+  });
+});
+
+Deno.test("a wide and deep tree stays whole, and its neighbour goes", async () => {
+  await withStoreBench(async (bench) => {
+    const data = makeData(1300, 20);
+    const segments = Array.from({ length: 40 }, (_, n) => {
+      const own = makeData(1, 20);
+      const links = [...data.slice(n, n + 512), ...own, ...data.slice(n + 512), own[0]];
+      return { own, record: makeRecord(RecordType.SEGMENT, links) };
+    });
+    let top = makeRecord(RecordType.INDEX, segments.map(({ record }) => record));
+    const indexes = [top];
+    for (let level = 0; level < STORE.linkDepthMax - 4; level++) {
+      indexes.push(top = makeRecord(RecordType.INDEX, [top, segments[level].record]));
+    }
+    const root = makeRecord(RecordType.ROOT, [top]);
+    const below = segments.flatMap(({ own, record }) => [...own, record]);
+    const all = [...data, ...below, ...indexes, root];
+    await backUp(bench, { all, root });
+    const dead = makeTree(makeData(700, 20));
+    const device = await bench.member();
+    await device.put(...dead.all);
+    await device.close();
+    const { deleted, blocked } = await bench.collectAll();
+    assert.deepEqual([deleted, blocked], [dead.all.length, undefined]);
+    await bench.check(...all);
   });
 });
 

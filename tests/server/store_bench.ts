@@ -9,9 +9,15 @@ import { Log } from "../../lib/log.ts";
 import { LoginKind } from "../../lib/protocol_v4_login.ts";
 import { BackupSessions } from "../../lib/server/backup_sessions.ts";
 import type { Share } from "../../lib/server/budget.ts";
-import { type CollectionResult, collectVault } from "../../lib/server/collection.ts";
+import {
+  Collection,
+  type CollectionOptions,
+  type CollectionResult,
+  collectVault,
+} from "../../lib/server/collection.ts";
 import { dropGivenUp } from "../../lib/server/expiry.ts";
 import { Member } from "../../lib/server/member_v4.ts";
+import { tidyPacks } from "../../lib/server/pack_tidying.ts";
 import { Puts } from "../../lib/server/puts.ts";
 import { type ScrubResult, scrubVault } from "../../lib/server/scrub.ts";
 import { Throttle } from "../../lib/server/throttle.ts";
@@ -119,19 +125,40 @@ export class StoreBench {
 
   /** One run. @param meanwhile is called between any two steps */
   async collect(meanwhile?: () => Promise<void>): Promise<CollectionResult> {
-    const { store, sessions, clock, db } = this;
-    const throttle = new Throttle({ clock, share: 1, isStopping: () => false });
-    if (meanwhile) throttle.pause = meanwhile;
-    return await collectVault(this.vault, {
-      ...{ blobs: store.blobs, records: store.records, sessions, clock, throttle },
-      upkeep: new UpkeepDatabase(db.sql),
+    const options = this.#collectionOptions(meanwhile);
+    const result = await new Collection(this.vault, options).run();
+    return { ...result, ...await tidyPacks(this.vault, options) };
+  }
+
+  /** Runs that share their marks. */
+  collection(): Collection {
+    return new Collection(this.vault, this.#collectionOptions());
+  }
+
+  /** As the server does it: a second run after one that has condemned something. */
+  async collectAll(meanwhile?: () => Promise<void>): Promise<CollectionResult> {
+    return await collectVault(this.vault, this.#collectionOptions(meanwhile));
+  }
+
+  #collectionOptions(meanwhile?: () => Promise<void>): CollectionOptions {
+    const { store: { blobs, records }, sessions, clock, db } = this;
+    const throttle = new Throttle({
+      clock,
+      shares: { quiet: 1, busy: 1 },
+      isStopping: () => false,
     });
+    if (meanwhile) throttle.pause = meanwhile;
+    return { blobs, records, sessions, clock, throttle, upkeep: new UpkeepDatabase(db.sql) };
   }
 
   /** Compares packs that were last read before a time. */
   async scrub(beforeMs: number, meanwhile?: () => Promise<void>): Promise<ScrubResult> {
     const { clock, db } = this;
-    const throttle = new Throttle({ clock, share: 1, isStopping: () => false });
+    const throttle = new Throttle({
+      clock,
+      shares: { quiet: 1, busy: 1 },
+      isStopping: () => false,
+    });
     if (meanwhile) throttle.pause = meanwhile;
     const upkeep = new UpkeepDatabase(db.sql);
     return await scrubVault(this.vault, { upkeep, clock, throttle, beforeMs });
