@@ -125,9 +125,9 @@ Deno.test("more damage than parity is not repaired, and no other bytes are taken
   const { stripes, parityCount } = parityShape(pack.length, 5);
   const spoiled = pack.slice();
   for (let i = 0; i <= parityCount; i++) spoiled[i * stripes * PARITY_BLOCK_BYTES] ^= 1;
-  assert.equal(await repair(spoiled, file), undefined);
-  assert.equal(await repair(random(MIB), file), undefined);
-  assert.equal(await repair(new Uint8Array(0), file), undefined);
+  assert.ok(await repair(spoiled, file) === undefined);
+  assert.ok(await repair(random(MIB), file) === undefined);
+  assert.ok(await repair(new Uint8Array(0), file) === undefined);
 });
 
 Deno.test("parity outlives its own rot: each head for the other, each block for those of its stripe", async () => {
@@ -157,7 +157,7 @@ Deno.test("parity outlives its own rot: each head for the other, each block for 
   const shard = stripes * PARITY_BLOCK_BYTES;
   const one = file.slice().fill(0, headBytes, headBytes + (parityCount - 1) * shard);
   assertSame(await repair(pack.slice().fill(0, shard, 2 * shard), one), pack);
-  assert.equal(await repair(pack.slice().fill(0, shard, 2 * shard + 1), one), undefined);
+  assert.ok(await repair(pack.slice().fill(0, shard, 2 * shard + 1), one) === undefined);
 });
 
 Deno.test("parity that has its checks right and is not of this pack repairs nothing", async () => {
@@ -165,7 +165,7 @@ Deno.test("parity that has its checks right and is not of this pack repairs noth
   const { head, blocks } = decodeParity(await make(pack));
   blocks[0] ^= 1;
   head.checks.set(checkOf(blockAt(blocks, 0)), countBlocks(pack.length) * 8);
-  assert.equal(await repair(pack.slice().fill(0, 0, 100), encodeParity(head, blocks)), undefined);
+  assert.ok(await repair(pack.slice().fill(0, 0, 100), encodeParity(head, blocks)) === undefined);
 });
 
 Deno.test("decodeParity() takes no other version", async () => {
@@ -194,7 +194,7 @@ Deno.test("decodeParity() takes no head that was changed, cut or made up", async
   }
 });
 
-/** A message with both would take all memory. */
+/** Without bytes in the message: it would take all memory. */
 function assertSame(found: Uint8Array | undefined, wanted: Uint8Array, what = ""): void {
   assert.ok(found !== undefined, `${what} not repaired`);
   assert.ok(equalBytes(found, wanted), `${what} repaired to something else`);
