@@ -146,7 +146,7 @@ export class PackRepair {
     const places = entries.filter((entry) => entry.damaged && isRight(bytes, entry))
       .map(({ id, offset }) => ({ id, offset, pack: row.number }));
     await records.markMended(vault.number, places);
-    log.info("pack repaired", { ...about, records: count });
+    log.warn("pack repaired", { ...about, records: count });
     return count;
   }
 

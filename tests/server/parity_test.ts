@@ -6,6 +6,7 @@ import { Database } from "../../lib/db.ts";
 import { Log } from "../../lib/log.ts";
 import { PARITY } from "../../lib/limits.ts";
 import { RecordType } from "../../lib/record.ts";
+import { Reserve } from "../../lib/server/reserve.ts";
 import { VaultStore } from "../../lib/server/vault_store.ts";
 import { Disk } from "../faults/disk.ts";
 import { listFiles } from "../programs.ts";
@@ -390,6 +391,30 @@ Deno.test("on a full disk no parity is made; it is when there is room", async ()
     bench.clock.shiftMs += PARITY.retryMs;
     await bench.makeParity();
     Deno.statSync(parityPath(bench));
+  });
+});
+
+Deno.test("while the disk is full up to the reserve no parity is made", async () => {
+  await withPack(async (bench) => {
+    await bench.close();
+    const db = Database.open(join(bench.folder, "holdfast.db"));
+    const sink = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
+    const log = new Log({ format: "text", sink, now: Date.now });
+    const { clock } = bench;
+    const reserve = new Reserve({ dataPath: bench.folder, bytes: 4096, log, clock });
+    const options = { dataPath: bench.folder, db, log, clock, reserve, parityPercent: 5 };
+    const store = await VaultStore.open(options);
+    reserve.spend();
+    const make = () => store.parity.makeSome({ percent: 5, pause: () => Promise.resolve() });
+    await make();
+    assert.notEqual(await store.parity.rows.findBare(), undefined);
+    clock.shiftMs += 60_000;
+    await reserve.tick();
+    await make();
+    assert.equal(await store.parity.rows.findBare(), undefined);
+    await store.close();
+    db.close();
+    await bench.open();
   });
 });
 
