@@ -73,11 +73,6 @@ export function blockAt(bytes: Uint8Array, block: number): Uint8Array {
   return bytes.subarray(block * PARITY_BLOCK_BYTES, (block + 1) * PARITY_BLOCK_BYTES);
 }
 
-/** SHA-256. */
-export function hashBytes(bytes: Uint8Array): Uint8Array {
-  return hash("sha256", bytes, "buffer");
-}
-
 export function checkOf(block: Uint8Array): Uint8Array {
   return hashBytes(block).subarray(0, CHECK_BYTES);
 }
@@ -174,4 +169,9 @@ function headSize({ pack, checks }: ParityHead): number {
 
 function parityBytes({ shape }: ParityHead): number {
   return shape.parityCount * shape.stripes * PARITY_BLOCK_BYTES;
+}
+
+/** SHA-256. */
+function hashBytes(bytes: Uint8Array): Uint8Array {
+  return hash("sha256", bytes, "buffer");
 }
