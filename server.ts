@@ -6,6 +6,7 @@ import { EXPORT_COMMAND } from "./lib/server/export_command.ts";
 import { GC_COMMAND } from "./lib/server/gc.ts";
 import { HOLD_COMMAND } from "./lib/server/hold.ts";
 import { INVITE_COMMAND } from "./lib/server/invite.ts";
+import { PARITY_COMMAND } from "./lib/server/parity_command.ts";
 import { QUOTA_COMMAND } from "./lib/server/quota_command.ts";
 import { REBUILD_COMMAND } from "./lib/server/rebuild.ts";
 import { SCRUB_COMMAND } from "./lib/server/scrub_command.ts";
@@ -34,6 +35,7 @@ const exitCode = await runProgram({
     rebuild: REBUILD_COMMAND,
     gc: GC_COMMAND,
     scrub: SCRUB_COMMAND,
+    parity: PARITY_COMMAND,
     vaults: VAULTS_COMMAND,
     snapshots: SNAPSHOTS_COMMAND,
     usage: USAGE_COMMAND,

@@ -8,12 +8,21 @@ import { parseChoice, parseCount, parseFlags, readFlag } from "../lib/flags.ts";
 import { benchClassic } from "./classic.ts";
 import { benchCollection } from "./collection.ts";
 import { benchHas } from "./has.ts";
+import { benchParity } from "./parity.ts";
 import { benchPrimitives } from "./primitives.ts";
 import { benchStart } from "./start.ts";
 import { printTable } from "./table.ts";
 import { benchVault, VAULT_JOBS } from "./vault.ts";
 
-const NAMES = ["primitives", "classic", "start", "has", "collection", ...VAULT_JOBS] as const;
+const NAMES = [
+  "primitives",
+  "classic",
+  "start",
+  "has",
+  "parity",
+  "collection",
+  ...VAULT_JOBS,
+] as const;
 
 const FLAGS = {
   rounds: { type: "string" },
@@ -41,6 +50,9 @@ if (names.includes("classic")) {
 if (names.includes("start")) printTable("Start", await benchStart());
 if (names.includes("has")) printTable("HAS in the store", await benchHas({ scale }));
 if (names.includes("collection")) await benchCollection({ scale });
+if (names.includes("parity")) {
+  printTable("Parity of a pack of 16 MiB, one thread of JavaScript", await benchParity());
+}
 const jobs = VAULT_JOBS.filter((job) => names.includes(job));
 if (jobs.length > 0) await benchVault({ rounds, scale, jobs, isAlone: values.alone === true });
 

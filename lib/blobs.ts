@@ -47,6 +47,30 @@ export interface BlobStore {
   delete(name: string): Promise<void>;
 }
 
+/** Puts a blob whole. If it fails, nothing stays. */
+export async function putBlob(blobs: BlobStore, name: string, bytes: Uint8Array): Promise<void> {
+  const writer = await blobs.create(name);
+  try {
+    await writer.write(bytes);
+  } catch (error) {
+    await writer.abort();
+    throw error;
+  }
+  await writer.finish();
+}
+
+/** Reads a blob whole. Undefined if it is not there, or is larger than `bytesMax`. */
+export async function readBlob(
+  blobs: BlobStore,
+  name: string,
+  bytesMax: number,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
+  const size = await blobs.size(name);
+  if (size === undefined || size > bytesMax) return undefined;
+  const bytes = new Uint8Array(size);
+  return await blobs.read(name, 0, bytes) === size ? bytes : undefined;
+}
+
 /** Blobs as files: written under a temporary name, flushed, renamed, and the folder flushed. */
 export class FolderBlobs implements BlobStore {
   readonly #path: string;

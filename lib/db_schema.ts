@@ -153,4 +153,11 @@ export const MIGRATIONS: readonly string[] = [
   -- The pack of a vault that is to be compared next, without sorting all of them.
   CREATE INDEX packs_by_vault_scrub ON packs (vault, scrubbed);
   `,
+  `
+  -- Parity of packs: an index over the files below parity/.
+  ALTER TABLE packs ADD COLUMN parity INTEGER NOT NULL DEFAULT 0; -- bytes of its parity file; 0: none;
+                                                                  -- -1: none, for the pack was not what
+                                                                  -- it was when it was to get one
+  CREATE INDEX packs_bare ON packs (parity) WHERE parity = 0 AND state = 1;
+  `,
 ];

@@ -10,6 +10,9 @@ export interface VaultUsage {
   packs: number;
   /** Size of the pack files that are there. */
   packBytes: number;
+  /** Packs that have parity, and the size of it; it is in none of the other sizes. */
+  parityPacks: number;
+  parityBytes: number;
   /** Records that are in force: neither damaged nor condemned. */
   liveRecords: number;
   liveBytes: number;
@@ -35,6 +38,9 @@ export interface StoreTotals {
   vaults: number;
   packs: number;
   packBytes: number;
+  /** Size of the parity of packs, and how many have none. */
+  parityBytes: number;
+  barePacks: number;
   damagedRecords: number;
   /** Backup sessions that are open. */
   sessions: number;
@@ -60,7 +66,9 @@ export class UsageDatabase {
     if (vault === undefined) return undefined;
     return this.#sql.reading(() => ({
       ...this.#sql.get(
-        `SELECT COUNT(*) AS packs, COALESCE(SUM(bytes), 0) AS packBytes FROM packs
+        `SELECT COUNT(*) AS packs, COALESCE(SUM(bytes), 0) AS packBytes,
+           COALESCE(SUM(parity > 0), 0) AS parityPacks, COALESCE(SUM(MAX(parity, 0)), 0) AS parityBytes
+         FROM packs
          WHERE vault = ? AND state = ${PackState.PRESENT}`,
         vault,
       ),
@@ -113,6 +121,8 @@ export class UsageDatabase {
     const row = this.#sql.get(
       `SELECT (SELECT COUNT(*) FROM vaults) AS vaults, COUNT(*) AS packs,
          COALESCE(SUM(bytes), 0) AS packBytes,
+         COALESCE(SUM(MAX(parity, 0)), 0) AS parityBytes,
+         COALESCE(SUM(parity <= 0), 0) AS barePacks,
          (SELECT COUNT(*) FROM records WHERE damaged = 1) AS damagedRecords,
          (SELECT COUNT(*) FROM sessions WHERE fenced = 0) AS sessions,
          (SELECT COALESCE(MIN(collected), 0) FROM vaults) AS collectedMs,

@@ -44,6 +44,11 @@ export function isNoSpace(error: unknown): boolean {
   return isFull || isNoSpace(error.cause);
 }
 
+/** Whether this is what a disk says of a sector that it has lost: as good as wrong bytes, and healed in the same way. */
+export function isUnreadable(error: unknown): boolean {
+  return (error as { code?: unknown } | undefined)?.code === "EIO";
+}
+
 /** Writes all of the bytes: one call may write fewer. */
 export async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length;) {

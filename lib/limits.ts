@@ -300,6 +300,23 @@ export const UPKEEP = {
   requestMs: 500,
 } as const;
 
+/** Parity of packs (docs/store.md, "Parity"). */
+export const PARITY = {
+  /** Its size, in hundredths of a pack's. */
+  percentMin: 1,
+  percentMax: 50,
+  /** No parity file is larger: half of the largest pack, and what it says about itself. */
+  fileBytesMax: 24 * MIB,
+  /** Packs that get theirs one after another, before anything else is looked for. */
+  turnMs: 5 * SECOND,
+  /** When nothing could be written, for example because the disk is full, it is tried again after this long. */
+  retryMs: 60 * SECOND,
+  /** A pack that could not be repaired for somebody who reads is not tried again within this time. */
+  failedMs: 10 * 60 * SECOND,
+  /** Such packs that are remembered; past it all are forgotten. */
+  failedMax: 1024,
+} as const;
+
 /** Room that is kept for a full disk (docs/store.md, "Reserve"). */
 export const RESERVE = {
   /** It is written in pieces of this size, and others have the thread in between. */

@@ -1,6 +1,6 @@
 /** What every implementation of `BlobStore` must do. */
 import assert from "node:assert/strict";
-import type { BlobStore } from "../lib/blobs.ts";
+import { type BlobStore, putBlob, readBlob } from "../lib/blobs.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -68,6 +68,13 @@ export function testBlobStore(
     await blobs.sweep();
     await assert.rejects(left.finish());
     assert.deepEqual(await list(blobs, "a"), [{ name: "a/one", size: 1 }]);
+  });
+
+  testCase("gives whole blobs by putBlob() and readBlob()", async (blobs) => {
+    await putBlob(blobs, "a/one", bytes("hello"));
+    assert.deepEqual(await readBlob(blobs, "a/one", 5), bytes("hello"));
+    assert.equal(await readBlob(blobs, "a/one", 4), undefined);
+    assert.equal(await readBlob(blobs, "a/two", 5), undefined);
   });
 
   testCase("takes no name that leads elsewhere", async (blobs) => {

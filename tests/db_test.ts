@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { Database } from "../lib/db.ts";
+import { BARE_QUERY } from "../lib/db_parity.ts";
 import { PACK_QUERIES } from "../lib/db_upkeep.ts";
 import { withFolder } from "./programs.ts";
 
@@ -100,4 +101,6 @@ Deno.test("what is asked once for each pack does not look at all packs", () =>
       assert.equal(steps.length, 1, `${name}: ${steps}`);
       assert.match(String(steps[0]), /^SEARCH packs USING .*(scrubbed|rowid)[<>]\?\)$/, name);
     }
+    const steps = db.sql.all(`EXPLAIN QUERY PLAN ${BARE_QUERY}`).map(({ detail }) => detail);
+    assert.deepEqual(steps, ["SEARCH packs USING INDEX packs_bare (parity=?)"]);
   }));

@@ -4,13 +4,15 @@
  */
 import { join } from "node:path";
 import type { BlobStore } from "../blobs.ts";
-import { type PackRow, PackState, type RecordDatabase } from "../db_records.ts";
+import { type PackEntry, type PackRow, PackState, type RecordDatabase } from "../db_records.ts";
 import type { VaultDatabase, VaultRow } from "../db_vault.ts";
 import { DamagedError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import type { Clock } from "../time.ts";
 import { BitSet } from "./bit_set.ts";
-import { type PackFile, readPackEntries, salvagePackEntries } from "./pack_reader.ts";
+import type { PackParity } from "./pack_parity.ts";
+import { readPackEntries, salvagePackEntries } from "./pack_reader.ts";
+import { adoptParity } from "./parity_adoption.ts";
 import { JOURNAL_FOLDER, journalPath, VaultJournal } from "./vault_journal.ts";
 
 export interface AdoptionOptions {
@@ -18,6 +20,7 @@ export interface AdoptionOptions {
   blobs: BlobStore;
   db: VaultDatabase;
   records: RecordDatabase;
+  parity: PackParity;
   log: Log;
   clock: Clock;
 }
@@ -41,6 +44,7 @@ export async function adoptStore(
 ): Promise<AdoptionResult> {
   const result: AdoptionResult = { vaults: 0, packsAdopted: 0, damaged: 0 };
   await options.blobs.sweep();
+  await options.parity.files.sweep();
   for (const id of await listJournals(options.dataPath)) {
     const vault = await options.db.findVault(id) ?? await options.db.addVault(id);
     result.vaults++;
@@ -110,7 +114,7 @@ async function adoptPacks(vault: VaultRow, options: Adopting): Promise<void> {
     if (row?.state === PackState.REMOVED) await blobs.delete(blobName);
     else if (row === undefined || row.state === PackState.GONE) {
       await records.addUnindexedPack(vault.number, { name, bytes: size });
-    } else if (size < row.bytes) {
+    } else if (size < row.bytes && !(await options.parity.heal(vault, row.number))) {
       await records.markPackCut(vault.number, row.number, size);
       result.damaged++;
       log.warn("pack cut short", { vault: vault.id.toHex(), pack: name });
@@ -118,6 +122,7 @@ async function adoptPacks(vault: VaultRow, options: Adopting): Promise<void> {
   }
   await records.forgetRemovedPacks(vault.number);
   await markLostPacks(vault, { ...options, there, last });
+  await adoptParity(vault, { ...options, last: await records.findLastPack() });
   await indexPacks(vault, options); // heals what another pack has too
 }
 
@@ -141,9 +146,8 @@ async function markLostPacks(
 async function indexPacks(vault: VaultRow, options: Adopting): Promise<void> {
   const { records, log, result } = options;
   for (let row; (row = await records.findUnindexedPack(vault.number)) !== undefined;) {
-    const file = { vaultId: vault.id, name: row.name, bytes: row.bytes };
-    const entries = await readOrSalvage(file, options);
-    await records.addPack(vault.number, { ...file, entries });
+    const { bytes, entries } = await readOrSalvage(vault, row, options);
+    await records.addPack(vault.number, { name: row.name, bytes, entries });
     result.packsAdopted++;
     log.info("pack adopted", {
       vault: vault.id.toHex(),
@@ -163,13 +167,23 @@ async function listStrayFolders({ blobs, db }: AdoptionOptions): Promise<string[
   return stray;
 }
 
-async function readOrSalvage(file: PackFile, { blobs, log, result }: Adopting) {
+/** What a pack has; of one that is damaged, and cannot be repaired, what is left. */
+async function readOrSalvage(
+  vault: VaultRow,
+  { number, name, bytes }: PackRow,
+  { blobs, parity, log, result }: Adopting,
+): Promise<{ bytes: number; entries: PackEntry[] }> {
+  const file = { vaultId: vault.id, name, bytes };
   try {
-    return await readPackEntries(blobs, file);
+    return { bytes, entries: await readPackEntries(blobs, file) };
   } catch (error) {
     if (!(error instanceof DamagedError)) throw error;
+    if (await parity.heal(vault, number)) {
+      const whole = { ...file, bytes: (await parity.rows.find(number))!.bytes };
+      return { bytes: whole.bytes, entries: await readPackEntries(blobs, whole) };
+    }
     result.damaged++;
-    log.error("pack damaged", error, { vault: file.vaultId.toHex(), pack: file.name });
-    return await salvagePackEntries(blobs, file);
+    log.error("pack damaged", error, { vault: vault.id.toHex(), pack: name });
+    return { bytes, entries: await salvagePackEntries(blobs, file) };
   }
 }

@@ -4,7 +4,7 @@
  * snapshots need from being deleted, and packs are copied until at one moment all that the index knew were there.
  */
 import { dirname, join } from "node:path";
-import { type BlobStore, FolderBlobs } from "../blobs.ts";
+import { type BlobStore, FolderBlobs, putBlob, readBlob } from "../blobs.ts";
 import { equalBytes } from "../bytes.ts";
 import { PackState, type RecordDatabase } from "../db_records.ts";
 import type { UpkeepDatabase } from "../db_upkeep.ts";
@@ -129,7 +129,7 @@ async function copyPack(
   const { vault, records, source, target, lost, pin, result } = options;
   await pin.renew();
   const name = packBlobName({ vaultId: vault.id, name: pack.name });
-  const bytes = await readPack(source, name);
+  const bytes = await readBlob(source, name, STORE.packFileBytesMax);
   if (bytes === undefined) {
     // Its records were moved, and lie in a younger pack; or the file is lost.
     const row = await records.findPack(vault.number, pack.name);
@@ -139,28 +139,10 @@ async function copyPack(
     return;
   }
   result.damaged += await countWrong(pack, bytes, options);
-  const writer = await target.create(name);
-  try {
-    await writer.write(bytes);
-  } catch (error) {
-    await writer.abort();
-    throw error;
-  }
-  await writer.finish();
+  await putBlob(target, name, bytes);
   result.packs++;
   result.bytes += bytes.length;
   await options.onPack?.(result);
-}
-
-async function readPack(
-  source: BlobStore,
-  name: string,
-): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  const size = await source.size(name);
-  if (size === undefined) return undefined;
-  if (size > STORE.packFileBytesMax) throw new DamagedError(`Cannot copy ${name}: it is too large`);
-  const bytes = new Uint8Array(size);
-  return await source.read(name, 0, bytes) === size ? bytes : undefined;
 }
 
 /** Records that lie in this pack by the index, and are not what they were. Those known to be damaged count later. */

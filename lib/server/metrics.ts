@@ -23,6 +23,9 @@ const METRICS = {
   holdfast_packs: ["gauge", "Packs of all vaults"],
   holdfast_pack_bytes: ["gauge", "Size of all packs"],
   holdfast_damaged_records: ["gauge", "Records that are known to be damaged"],
+  holdfast_parity_bytes: ["gauge", "Size of the parity of all packs"],
+  holdfast_packs_without_parity: ["gauge", "Packs that have no parity"],
+  holdfast_repaired_records_total: ["counter", "Records that were repaired from parity"],
   holdfast_collected_oldest_timestamp_seconds: [
     "gauge",
     "Oldest last collection of a vault; 0 if one never was",

@@ -90,6 +90,8 @@ async function measure({ db, dataPath, reserve, metrics }: OpsOptions): Promise<
   metrics.set("holdfast_vaults", totals.vaults);
   metrics.set("holdfast_packs", totals.packs);
   metrics.set("holdfast_pack_bytes", totals.packBytes);
+  metrics.set("holdfast_parity_bytes", totals.parityBytes);
+  metrics.set("holdfast_packs_without_parity", totals.barePacks);
   metrics.set("holdfast_damaged_records", totals.damagedRecords);
   metrics.set("holdfast_collected_oldest_timestamp_seconds", totals.collectedMs / 1000);
   metrics.set("holdfast_scrubbed_oldest_timestamp_seconds", totals.scrubbedMs / 1000);

@@ -13,6 +13,7 @@ import {
   decodePackFooter,
   decodePackPrefix,
   decodePackTrailer,
+  encodePackPrefix,
   PACK_FOOTER_BYTES,
   PACK_HEADER_BYTES,
   PACK_PREFIX_BYTES,
@@ -45,6 +46,32 @@ export async function readPackEntries(blobs: BlobStore, file: PackFile): Promise
   const size = packTrailerSize(decodePackFooter(footer));
   const trailer = await readRange(blobs, file, bytes - size, size);
   return decodePackTrailer(trailer, { vaultId, packBytes: bytes });
+}
+
+/**
+ * The entries of a pack that is in memory, after all of it was found to be what the server wrote: header, trailer, and what
+ * stands before each record; and each record is its id's.
+ *
+ * @param pause awaited between any two records
+ * @throws {DamagedError} if anything is not
+ */
+export async function checkWholePack(
+  bytes: Uint8Array,
+  { vaultId, pause }: { vaultId: Uint8Array; pause: () => Promise<void> },
+): Promise<PackEntry[]> {
+  checkPackHeader(bytes.subarray(0, PACK_HEADER_BYTES), vaultId);
+  const count = decodePackFooter(bytes.subarray(-PACK_FOOTER_BYTES));
+  const trailer = bytes.subarray(Math.max(bytes.length - packTrailerSize(count), 0));
+  const entries = decodePackTrailer(trailer, { vaultId, packBytes: bytes.length });
+  for (const entry of entries) {
+    const { id, offset, size } = entry;
+    const prefix = bytes.subarray(offset - PACK_PREFIX_BYTES, offset);
+    const isRight = equalBytes(prefix, encodePackPrefix(entry)) &&
+      equalBytes(recordId(bytes.subarray(offset, offset + size)), id);
+    if (!isRight) throw new DamagedError("Cannot use pack: a record is not what it was");
+    await pause();
+  }
+  return entries;
 }
 
 /** The entries of a pack whose trailer is damaged: goes from record to record as long as they prove themselves. */

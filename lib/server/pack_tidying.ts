@@ -53,6 +53,7 @@ async function removePack(
 ): Promise<void> {
   if (!(await upkeep.markRemoved(pack.number))) return;
   await blobs.delete(packBlobName({ vaultId: vault.id, name: pack.name }));
+  await vault.parity.remove(vault, pack);
   result.packsRemoved++;
   result.bytesFreed += pack.bytes;
 }

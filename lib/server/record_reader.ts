@@ -5,6 +5,7 @@
 import type { BlobStore } from "../blobs.ts";
 import { equalBytes } from "../bytes.ts";
 import type { RecordDatabase, RecordPlace, RecordRow } from "../db_records.ts";
+import { isUnreadable } from "../durable.ts";
 import { STORE } from "../limits.ts";
 import type { Log } from "../log.ts";
 import { recordId } from "../record.ts";
@@ -15,6 +16,8 @@ export interface RecordReaderOptions {
   blobs: BlobStore;
   records: RecordDatabase;
   log: Log;
+  /** Repairs the pack with this number, if it has parity. Returns whether it is what it was. */
+  heal: (pack: number) => Promise<boolean>;
 }
 
 /** What became of one id. */
@@ -35,6 +38,8 @@ interface Run {
   start: number;
   end: number;
   wanted: Wanted[];
+  /** Whether the pack may be repaired, if something in it is wrong: once is enough. */
+  heals: boolean;
 }
 
 export class RecordReader {
@@ -52,9 +57,9 @@ export class RecordReader {
     return read.state === "found" ? read.bytes : undefined;
   }
 
-  async #readOne(wanted: Wanted): Promise<ReadRecord> {
+  async #readOne(wanted: Wanted, { heals } = { heals: true }): Promise<ReadRecord> {
     const { pack, offset, size } = wanted.row;
-    const run = { pack, start: offset, end: offset + size, wanted: [wanted] };
+    const run = { pack, start: offset, end: offset + size, wanted: [wanted], heals };
     return (await this.#readRun(run, new Uint8Array(size)))[0];
   }
 
@@ -101,7 +106,7 @@ export class RecordReader {
       if (!isUnreadable(error)) throw error;
       log.error("disk cannot read", error, { vault: vault.id.toHex(), pack: name });
       // A bad sector costs the records that lie on it, and not their neighbours.
-      if (run.wanted.length > 1) return await this.#readEach(run.wanted);
+      if (run.wanted.length > 1) return await this.#readEach(run);
     }
     const failed: Wanted[] = [];
     const mended: RecordPlace[] = [];
@@ -122,41 +127,40 @@ export class RecordReader {
         records: mended.length,
       });
     }
-    if (failed.length > 0) reads.push(...await this.#retry(failed, name));
+    if (failed.length > 0) reads.push(...await this.#retry({ ...run, wanted: failed }, name));
     return reads;
   }
 
-  async #readEach(wanted: Wanted[]): Promise<ReadRecord[]> {
+  async #readEach({ wanted, heals }: Omit<Run, "start" | "end">): Promise<ReadRecord[]> {
     const reads: ReadRecord[] = [];
-    for (const item of wanted) reads.push(await this.#readOne(item));
+    for (const item of wanted) reads.push(await this.#readOne(item, { heals }));
     return reads;
   }
 
-  /** What is not right where it was read has been moved by collection meanwhile, or is damaged. */
-  async #retry(failed: Wanted[], pack: string | undefined): Promise<ReadRecord[]> {
-    const { vault, records, log } = this.#options;
+  /** What is not right where it was read has been moved by collection meanwhile, or can be repaired, or is damaged. */
+  async #retry(run: Run, name: string | undefined): Promise<ReadRecord[]> {
+    const { vault, records, log, heal } = this.#options;
     const reads: ReadRecord[] = [];
-    const damaged: RecordPlace[] = [];
-    for (const { index, id, row } of failed) {
+    const wrong: Wanted[] = [];
+    for (const { index, id, row } of run.wanted) {
       const now = await records.findRecord(vault.number, id);
       const isMoved = now !== undefined && (now.pack !== row.pack || now.offset !== row.offset);
-      if (isMoved) {
-        reads.push(await this.#readOne({ index, id, row: now }));
-        continue;
-      }
-      reads.push({ index, state: now === undefined ? "missing" : "damaged" });
-      if (now !== undefined) damaged.push({ id, pack: row.pack, offset: row.offset });
+      if (isMoved) reads.push(await this.#readOne({ index, id, row: now }));
+      else if (now === undefined) reads.push({ index, state: "missing" });
+      else wrong.push({ index, id, row: now });
     }
-    if (damaged.length > 0 && await records.markDamaged(vault.number, damaged) > 0) {
-      log.warn("records damaged", { vault: vault.id.toHex(), pack, records: damaged.length });
+    if (wrong.length === 0) return reads;
+    if (run.heals && await heal(run.pack)) {
+      const again = { pack: run.pack, wanted: wrong, heals: false };
+      return [...reads, ...await this.#readEach(again)];
+    }
+    for (const { index } of wrong) reads.push({ index, state: "damaged" });
+    const places = wrong.map(({ id, row }) => ({ id, pack: row.pack, offset: row.offset }));
+    if (await records.markDamaged(vault.number, places) > 0) {
+      log.warn("records damaged", { vault: vault.id.toHex(), pack: name, records: wrong.length });
     }
     return reads;
   }
-}
-
-/** What a disk says of a sector that it has lost: as good as wrong bytes, and healed in the same way. */
-function isUnreadable(error: unknown): boolean {
-  return (error as { code?: unknown } | undefined)?.code === "EIO";
 }
 
 /** Orders what is wanted as it lies on the disk, and joins what is close together. */
@@ -174,7 +178,7 @@ function* planRuns(wanted: Wanted[]): Generator<Run> {
       continue;
     }
     if (run) yield run;
-    run = { pack, start: offset, end, wanted: [item] };
+    run = { pack, start: offset, end, wanted: [item], heals: true };
   }
   if (run) yield run;
 }

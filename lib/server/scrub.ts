@@ -1,6 +1,7 @@
 /**
  * Scrub (docs/store.md, "Scrub"): reads packs whole, those first that were not read for the longest time, and compares
- * each record with its id. What is wrong is noted, so that the next backup heals it.
+ * each record with its id. What is wrong is repaired from parity, if there is some; or it is noted, so that the next
+ * backup heals it.
  */
 import type { PackUse, UpkeepDatabase } from "../db_upkeep.ts";
 import { UPKEEP } from "../limits.ts";
@@ -20,8 +21,16 @@ export interface ScrubResult {
   bytes: number;
   /** Records that were found damaged now. */
   damaged: number;
+  /** Records that were wrong, known or not, and were repaired from parity. */
+  repaired: number;
+  /** Packs that got parity now, because they had none. */
+  parityMade: number;
   /** Records that were known to be damaged, and are right again: somebody brought the pack back from a copy. */
   mended: number;
+}
+
+export function noneScrubbed(): ScrubResult {
+  return { packs: 0, records: 0, bytes: 0, damaged: 0, repaired: 0, parityMade: 0, mended: 0 };
 }
 
 /** Compares all packs of a vault that were last read before a time. */
@@ -29,7 +38,7 @@ export async function scrubVault(
   vault: Vault,
   { beforeMs, ...options }: ScrubOptions & { beforeMs: number },
 ): Promise<ScrubResult> {
-  const result: ScrubResult = { packs: 0, records: 0, bytes: 0, damaged: 0, mended: 0 };
+  const result = noneScrubbed();
   const { upkeep } = options;
   let pack;
   while ((pack = await upkeep.findScrubPack(vault.number, beforeMs)) !== undefined) {
@@ -48,6 +57,8 @@ export async function scrubPack(
     result: ScrubResult;
   },
 ): Promise<void> {
+  const pause = () => throttle.pause();
+  result.repaired += (await vault.parity.scrub(vault, pack, pause)).records;
   const entries = await upkeep.listPackRecords(pack.number);
   for (let at = 0; at < entries.length; at += UPKEEP.idsPerRead) {
     const batch = entries.slice(at, at + UPKEEP.idsPerRead);
@@ -62,6 +73,7 @@ export async function scrubPack(
       await throttle.pause();
     }
   }
+  if (await vault.parity.makeMissing(vault, pack, pause)) result.parityMade++;
   await upkeep.setScrubbed(pack.number, timeMs);
   result.packs++;
 }

@@ -24,8 +24,9 @@ ${VAULT_HELP}
   --json           one JSON object for each vault on standard output
 
 A running server does it by itself, slowly, each pack once in 30 days; then this command asks it to
-read everything now. Otherwise it reads itself. What is damaged is noted: the next backup of a device
-that still has the contents sends them again. Exit code 5 says that something is damaged.`;
+read everything now. Otherwise it reads itself. What is damaged is repaired from parity ("server serve
+--parity"), as far as that goes. What is not is noted: the next backup of a device that still has the
+contents sends them again. Exit code 5 says that something is damaged still.`;
 
 export const SCRUB_COMMAND: Command = {
   summary: "compare all that is stored with what it was",
@@ -58,9 +59,9 @@ function show(result: VaultScrubbed, json: boolean): void {
   if (json) return print(JSON.stringify({ event: "scrubbed", ...result }));
   const vault = result.vault.slice(0, 12);
   if ("error" in result) return printError(`${vault}: ${result.error}`);
-  const { packs, records, bytes, damaged, damagedInAll, mended } = result;
+  const { packs, records, bytes, damaged, damagedInAll, repaired, mended } = result;
   print(
     `${vault}  ${packs} packs, ${records} records, ${formatByteSize(bytes)} read, ` +
-      `${damaged} found damaged, ${mended} right again, ${damagedInAll} damaged in all`,
+      `${damaged} found damaged, ${repaired} repaired, ${mended} right again, ${damagedInAll} damaged in all`,
   );
 }

@@ -11,7 +11,7 @@ import {
   parseHostPort,
   readFlag,
 } from "../flags.ts";
-import { SERVER_DEFAULTS } from "../limits.ts";
+import { PARITY, SERVER_DEFAULTS } from "../limits.ts";
 import type { LogFormat } from "../log.ts";
 import type { AccessLimits } from "./access.ts";
 import type { ClassicLimits } from "./session_v3.ts";
@@ -41,6 +41,8 @@ Bounds. Past one, a request is answered with an error or a connection is closed,
   --reserve SIZE|off            of the disk, for forgetting and collection when it is full (${
   formatByteSize(SERVER_DEFAULTS.reserveBytes).replace(".0 ", "")
 })
+  --parity SHARE|off            parity for packs, from which damage is repaired: 1% to 50% of their
+                                size (off)
   --max-clients N               registered clients (${SERVER_DEFAULTS.clientsMax})
   --registration on|off         whether new clients may register (on)
   --max-registrations N         from one address in a minute (${SERVER_DEFAULTS.registrationsPerMinuteMax})
@@ -64,6 +66,7 @@ const FLAGS = {
   "max-client-bytes": { type: "string" },
   "max-total-bytes": { type: "string" },
   reserve: { type: "string" },
+  parity: { type: "string" },
   "max-clients": { type: "string" },
   registration: { type: "string" },
   "max-registrations": { type: "string" },
@@ -79,6 +82,8 @@ export interface ServeOptions {
   session: ClassicLimits;
   /** 0: none. */
   reserveBytes: number;
+  /** In hundredths; 0: none. */
+  parityPercent: number;
   confirmMs: number;
   stopMs: number;
 }
@@ -126,6 +131,7 @@ export function parseServeOptions(args: string[]): ServeOptions {
       (text) => text === "off" ? 0 : parseByteSize(text),
       SERVER_DEFAULTS.reserveBytes,
     ),
+    parityPercent: read("parity", parseParity, 0),
     confirmMs: read("confirm-time", parseDuration, SERVER_DEFAULTS.confirmMs),
     stopMs: read("stop-time", parseDuration, SERVER_DEFAULTS.stopMs),
   };
@@ -133,6 +139,16 @@ export function parseServeOptions(args: string[]): ServeOptions {
     throw new UsageError("Cannot serve: nothing to listen on");
   }
   return options;
+}
+
+/** `5%`, or `off` for 0. */
+export function parseParity(text: string): number {
+  if (text === "off") return 0;
+  const percent = /^\d{1,2}%$/.test(text) ? parseInt(text) : NaN;
+  if (percent >= PARITY.percentMin && percent <= PARITY.percentMax) return percent;
+  throw new UsageError(`Cannot read share ${JSON.stringify(text)}`, {
+    hint: `it looks like 5%, from ${PARITY.percentMin}% to ${PARITY.percentMax}%, or off`,
+  });
 }
 
 function parseOpsAddress(text: string): HostPort | "off" {

@@ -14,7 +14,7 @@ import { ClockGuard } from "./clock_guard.ts";
 import { type CollectionResult, collectVault } from "./collection.ts";
 import type { Metrics } from "./metrics.ts";
 import { dropGivenUp, type ExpiryResult } from "./expiry.ts";
-import { scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
+import { noneScrubbed, scrubPack, type ScrubResult, scrubVault } from "./scrub.ts";
 import { listSnapshots, type VaultSnapshots } from "./snapshot_list.ts";
 import { type Shares, StoppedError, Throttle } from "./throttle.ts";
 import type { Vault, VaultStore } from "./vault_store.ts";
@@ -51,6 +51,20 @@ export type VaultScrubbed =
     | { error: string }
   );
 
+/** What was done about the parity of one vault. */
+export type VaultParity =
+  & { vault: string }
+  & (
+    | {
+      /** Packs that got it, or lost it, now. */
+      made: number;
+      removed: number;
+      /** Packs that have none. */
+      without: number;
+    }
+    | { error: string }
+  );
+
 /** What a vault's journal counts. */
 export interface JournalCounts {
   /** In force. */
@@ -67,6 +81,8 @@ export type VaultCounted = { vault: string } & (JournalCounts | { error: string 
 export interface Wanted {
   /** Id of a vault, hexadecimal; all without it. */
   vault?: string;
+  /** Size of parity that is to be made, in hundredths of the packs'; 0 to remove it. */
+  percent?: number;
 }
 
 export class Upkeep {
@@ -74,6 +90,8 @@ export class Upkeep {
   readonly #startedMs: number;
   #lookedMs = -Infinity;
   #running: Promise<void> | undefined;
+  /** Whether the last thing that was due was parity. */
+  #wasParity = false;
   #isStopping = false;
 
   private constructor(options: UpkeepOptions) {
@@ -138,6 +156,30 @@ export class Upkeep {
     return results;
   }
 
+  /** Gives packs parity that have none; or removes all of it. */
+  async makeParity({ vault: wanted, percent = 0 }: Wanted): Promise<VaultParity[]> {
+    const { store } = this.#options;
+    const { parity } = store;
+    if (percent === 0 && parity.percent !== undefined) {
+      throw new HoldfastError("Cannot remove parity: the running server makes it", {
+        hint: "start it without --parity first",
+      });
+    }
+    const throttle = this.#throttle(UPKEEP.askedShares);
+    const pause = () => throttle.pause();
+    const results: VaultParity[] = [];
+    for (const id of await this.#listVaults(wanted)) {
+      const made = await this.#withVault(id, "parity", async (vault) => {
+        const result = percent === 0
+          ? { made: 0, removed: await parity.removeAll(vault, pause) }
+          : { made: await parity.makeAll(vault, { percent, pause }), removed: 0 };
+        return { ...result, without: await parity.rows.countBareOf(vault.number) };
+      });
+      results.push({ vault: id.toHex(), ...made });
+    }
+    return results;
+  }
+
   /** What vaults have, as their journals say. */
   async listSnapshots({ vault: wanted }: Wanted): Promise<VaultSnapshots[]> {
     const results: VaultSnapshots[] = [];
@@ -181,16 +223,23 @@ export class Upkeep {
     if (kind === "gc") return await this.collect(wanted);
     if (kind === "snapshots") return await this.listSnapshots(wanted);
     if (kind === "scrub") return await this.scrub(wanted);
+    if (kind === "parity") return await this.makeParity(wanted);
     if (kind === "usage") return await this.count(wanted);
     throw new HoldfastError(`Cannot serve request: this server does not know "${kind}"`);
   }
 
-  /** What is due: the collection of a vault, or the scrub of a pack. */
+  /** What is due: the collection of a vault, parity for packs that have none, or the scrub of a pack. */
   async #findDue(): Promise<(() => Promise<void>) | undefined> {
     const { upkeep, store, clock } = this.#options;
-    if (clock.elapsed() - this.#startedMs < UPKEEP.delayMs) return undefined;
+    if (clock.elapsed() - this.#startedMs < UPKEEP.delayMs) return await this.#findDueParity();
     const due = await upkeep.findDueVault(clock.wall(), UPKEEP.collectMs);
-    if (due === undefined) return await this.#findDueScrub();
+    if (due === undefined) {
+      // In turn: a large store that gets its parity for the first time is scrubbed all the same.
+      const [first, second] = this.#wasParity
+        ? [await this.#findDueScrub(), () => this.#findDueParity()]
+        : [await this.#findDueParity(), () => this.#findDueScrub()];
+      return first ?? await second();
+    }
     return async () => {
       const row = await store.db.findVault(due);
       if (row === undefined) return;
@@ -199,12 +248,24 @@ export class Upkeep {
     };
   }
 
+  async #findDueParity(): Promise<(() => Promise<void>) | undefined> {
+    const { parity } = this.#options.store;
+    const { percent, hasRoom } = parity;
+    if (percent === undefined || !hasRoom || await parity.rows.findBare() === undefined) return;
+    return async () => {
+      this.#wasParity = true;
+      const throttle = this.#throttle(UPKEEP.shares);
+      await parity.makeSome({ percent, pause: () => throttle.pause() });
+    };
+  }
+
   async #findDueScrub(): Promise<(() => Promise<void>) | undefined> {
     const { upkeep, clock } = this.#options;
     const pack = await upkeep.findDuePack(clock.wall(), UPKEEP.scrubMs);
     if (pack === undefined) return undefined;
     return async () => {
-      const result = { packs: 0, records: 0, bytes: 0, damaged: 0, mended: 0 };
+      this.#wasParity = false;
+      const result = noneScrubbed();
       const timeMs = clock.wall();
       const options = { ...this.#scrubOptions(UPKEEP.shares), pack, timeMs, result };
       await this.#withVault(pack.vaultId, "scrub", (vault) => scrubPack(vault, options));

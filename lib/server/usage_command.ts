@@ -27,9 +27,9 @@ ${DATA_HELP}
 ${VAULT_HELP}
   --json           one JSON object for each vault, and one for all, on standard output
 
-Of each vault: its packs and their size; records in force, condemned (to be deleted) and damaged; dead
-bytes, which collection gives back when more than half of a pack is dead; its journal; snapshots in
-force and held; devices. At the end the classic files, and the disk: its free space is known only
+Of each vault: its packs and their size; their parity, which no other size counts; records in force,
+condemned (to be deleted) and damaged; dead bytes, which collection gives back when more than half of
+a pack is dead; its journal; snapshots in force and held; devices. At the end the classic files, and the disk: its free space is known only
 with --allow-sys=statfs. All sizes are exact; a vault with a million records takes a second. Works
 beside a running server. Exit code 5 says that a vault's journal is damaged.`;
 
@@ -104,6 +104,9 @@ function showVault({ vault, counts, error, ...usage }: Usage, isJson: boolean): 
   const size = formatByteSize;
   print(vault);
   print(`  packs      ${usage.packs}, ${size(usage.packBytes)}, ${size(usage.deadBytes)} dead`);
+  if (usage.parityPacks > 0) {
+    print(`  parity     of ${usage.parityPacks} packs, ${size(usage.parityBytes)}`);
+  }
   print(`  records    ${usage.liveRecords} in force, ${size(usage.liveBytes)}`);
   print(`  condemned  ${usage.condemnedRecords}, ${size(usage.condemnedBytes)}`);
   print(`  damaged    ${usage.damagedRecords}, ${size(usage.damagedBytes)}`);

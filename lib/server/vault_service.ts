@@ -31,6 +31,8 @@ export interface VaultServiceOptions {
   access: AccessLimits;
   session: Omit<VaultLimits, "loginMs">;
   stopMs: number;
+  /** Size of parity for packs, in hundredths of theirs; none with 0 or without it. */
+  parityPercent?: number;
 }
 
 export async function startVaultService(
@@ -45,7 +47,12 @@ export async function startVaultService(
   },
 ): Promise<Service> {
   const key = await openServerKey(dataPath);
-  const shared = reserve === undefined ? {} : { reserve };
+  const { parityPercent } = options;
+  const shared = {
+    ...(reserve === undefined ? {} : { reserve }),
+    ...(metrics === undefined ? {} : { metrics }),
+    ...(parityPercent ? { parityPercent } : {}),
+  };
   const store = await VaultStore.open({ dataPath, db, log, clock, ...shared });
   const sessions = await BackupSessions.load(store.db, clock);
   const counting = metrics === undefined ? {} : { metrics };

@@ -5,6 +5,7 @@
 import { dirname, join } from "node:path";
 import { type BlobStore, FolderBlobs } from "../blobs.ts";
 import type { Database } from "../db.ts";
+import { ParityDatabase } from "../db_parity.ts";
 import { RecordDatabase } from "../db_records.ts";
 import { UpkeepDatabase } from "../db_upkeep.ts";
 import { type InviteUse, VaultDatabase, type VaultRow } from "../db_vault.ts";
@@ -29,7 +30,10 @@ import { type AdoptionOptions, type AdoptionResult, adoptStore } from "./adoptio
 import { Budget } from "./budget.ts";
 import { Completeness } from "./completeness.ts";
 import { JournalFile } from "./journal_file.ts";
+import type { Metrics } from "./metrics.ts";
+import { PackParity } from "./pack_parity.ts";
 import { PackWriter } from "./pack_writer.ts";
+import { ParityFiles } from "./parity_files.ts";
 import { VaultQuota } from "./quota.ts";
 import type { Reserve } from "./reserve.ts";
 import { RecordReader } from "./record_reader.ts";
@@ -50,6 +54,7 @@ export interface Vault {
   journal: VaultJournal;
   packs: PackWriter;
   reader: RecordReader;
+  parity: PackParity;
   completeness: Completeness;
   /** Its part of the memory for frames and reads. */
   budget: Budget;
@@ -65,6 +70,9 @@ export interface VaultStoreOptions {
   reserve?: Reserve;
   /** Where packs are; without it the folder `packs`. */
   blobs?: BlobStore;
+  /** Size of parity for new packs, in hundredths of theirs; none is made without it. */
+  parityPercent?: number;
+  metrics?: Metrics;
 }
 
 type Prepared = AdoptionOptions & { upkeep: UpkeepDatabase; reserve?: Reserve };
@@ -110,6 +118,10 @@ export class VaultStore {
 
   get blobs(): BlobStore {
     return this.#options.blobs;
+  }
+
+  get parity(): PackParity {
+    return this.#options.parity;
   }
 
   /** Does work that must go on when the disk is full. It must be fit to be done twice. */
@@ -194,12 +206,14 @@ export class VaultStore {
     const { number, id } = row;
     const options = { ...this.#options, vault: row };
     const journal = await VaultJournal.open(options, { isWhole: true });
-    const reader = new RecordReader(options);
+    const { parity } = options;
+    const heal = (pack: number) => parity.heal(row, pack);
+    const reader = new RecordReader({ ...options, heal });
     const budget = new Budget(STORE.vaultBufferBytesMax);
     const completeness = new Completeness({ ...this.#options, vaultNumber: number, reader });
     const packs = new PackWriter(options);
     const quota = new VaultQuota(options);
-    return { number, id, journal, packs, reader, completeness, budget, quota };
+    return { number, id, journal, packs, reader, parity, completeness, budget, quota };
   }
 
   async #found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {
@@ -241,16 +255,23 @@ export class VaultStore {
 }
 
 async function prepare(options: VaultStoreOptions): Promise<Prepared> {
-  const { dataPath, db } = options;
+  const { dataPath, db, parityPercent: percent } = options;
   await Deno.mkdir(join(dataPath, JOURNAL_FOLDER), { recursive: true, mode: FOLDER_MODE });
   await syncDirectory(dataPath);
-  return {
+  const parts = {
     ...options,
     blobs: options.blobs ?? await FolderBlobs.open(join(dataPath, "packs")),
     db: new VaultDatabase(db.sql),
     records: new RecordDatabase(db.sql),
     upkeep: new UpkeepDatabase(db.sql),
   };
+  const parity = new PackParity({
+    ...parts,
+    files: new ParityFiles(dataPath),
+    rows: new ParityDatabase(db.sql),
+    ...(percent === undefined ? {} : { percent }),
+  });
+  return { ...parts, parity };
 }
 
 function takenLocator(): JournalError {

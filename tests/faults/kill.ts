@@ -1,7 +1,7 @@
 /**
  * Class A. Kills client or server at random moments of a backup, a forget, a collection, a scrub, a rebuild, a change of
- * keys; recovers as the docs say; and then wants every acknowledged snapshot back, exactly. All faults hit one vault, one
- * after another, as they do in life.
+ * keys, the making of parity; recovers as the docs say; and then wants every acknowledged snapshot back, exactly. All
+ * faults hit one vault, one after another, as they do in life.
  */
 import assert from "node:assert/strict";
 import { VAULT } from "../../lib/limits.ts";
@@ -15,14 +15,14 @@ const DAY_MS = 24 * 3600 * 1000;
 const KILL_MS_MAX = 1200;
 /** Everything is restored after so many faults, and at the end. */
 const RESTORE_EVERY = 40;
-const WORKS = ["backup", "forget", "gc", "scrub", "rebuild", "rotate"] as const;
+const WORKS = ["backup", "forget", "gc", "scrub", "rebuild", "rotate", "parity"] as const;
 type Work = typeof WORKS[number];
 
 export const KILL: FaultClass = {
   letter: "A",
   title: "kill -9 at any moment",
-  shortCount: 6,
-  count: 204,
+  shortCount: 7,
+  count: 210,
   begin: async (folder, random) => {
     const rig = new Rig(folder, random);
     await rig.prepare();
@@ -85,6 +85,10 @@ class Kills implements BegunClass {
       }
       case "rotate":
         return this.#rig.start("keys", "rotate");
+      case "parity": {
+        const share = random.pick(["5%", "50%", "off"]);
+        return this.#rig.server("parity", share, "--data", dataPath);
+      }
       default:
         return this.#rig.server(work, "--data", dataPath);
     }

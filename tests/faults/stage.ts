@@ -19,6 +19,7 @@ import { SNAPSHOTS_COMMAND } from "../../lib/client/snapshots.ts";
 import { UNFORGET_COMMAND } from "../../lib/client/unforget.ts";
 import { GC_COMMAND } from "../../lib/server/gc.ts";
 import { INVITE_COMMAND } from "../../lib/server/invite.ts";
+import { PARITY_COMMAND } from "../../lib/server/parity_command.ts";
 import { QUOTA_COMMAND } from "../../lib/server/quota_command.ts";
 import { REBUILD_COMMAND } from "../../lib/server/rebuild.ts";
 import { SCRUB_COMMAND } from "../../lib/server/scrub_command.ts";
@@ -55,6 +56,7 @@ const SERVER = {
     invite: INVITE_COMMAND,
     gc: GC_COMMAND,
     scrub: SCRUB_COMMAND,
+    parity: PARITY_COMMAND,
     rebuild: REBUILD_COMMAND,
     quota: QUOTA_COMMAND,
     vaults: VAULTS_COMMAND,

@@ -106,7 +106,13 @@ async function withStore(
     const log = new Log({ format: "text", sink: { write: async (b) => b.length }, now: Date.now });
     const writer = new PackWriter({ vault, blobs, records, clock: new TestClock() });
     let reads = 0;
-    const reader = new RecordReader({ vault, blobs, records, log });
+    const reader = new RecordReader({
+      vault,
+      blobs,
+      records,
+      log,
+      heal: () => Promise.resolve(false),
+    });
     const read = reader.read.bind(reader);
     reader.read = (...args) => {
       reads++;

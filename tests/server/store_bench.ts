@@ -44,6 +44,8 @@ export class StoreBench {
   sessions!: BackupSessions;
   vault!: Vault;
   logged = "";
+  /** Of packs, from the next opening on. */
+  parityPercent: number | undefined;
 
   constructor(folder: string) {
     this.folder = folder;
@@ -59,7 +61,8 @@ export class StoreBench {
     };
     const log = new Log({ format: "text", sink, now: Date.now });
     const { db, clock } = this;
-    this.store = await VaultStore.open({ dataPath: this.folder, db, log, clock });
+    const parity = this.parityPercent === undefined ? {} : { parityPercent: this.parityPercent };
+    this.store = await VaultStore.open({ dataPath: this.folder, db, log, clock, ...parity });
     this.sessions = await BackupSessions.load(this.store.db, clock);
     if (this.#founded === undefined) {
       this.#founded = await foundBody(deviceA);
@@ -162,6 +165,12 @@ export class StoreBench {
     if (meanwhile) throttle.pause = meanwhile;
     const upkeep = new UpkeepDatabase(db.sql);
     return await scrubVault(this.vault, { upkeep, clock, throttle, beforeMs });
+  }
+
+  /** Makes parity for packs that have none. */
+  async makeParity(): Promise<void> {
+    const options = { percent: this.parityPercent ?? 5, pause: () => Promise.resolve() };
+    await this.store.parity.makeSome(options);
   }
 
   /** What the store gives for each record. */
