@@ -68,6 +68,10 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "show what is different between two snapshots",
     load: async () => (await import("./lib/client/diff.ts")).DIFF_COMMAND,
   },
+  status: {
+    summary: "show whether the backups are as they should be",
+    load: async () => (await import("./lib/client/status.ts")).STATUS_COMMAND,
+  },
   check: {
     summary: "check that snapshots can be restored",
     load: async () => (await import("./lib/client/check.ts")).CHECK_COMMAND,

@@ -204,6 +204,8 @@ export const VAULT_CLIENT = {
   answerMs: 120 * SECOND,
   /** The same while a commit is checked: the server follows every link of the snapshot. */
   commitMs: 1800 * SECOND,
+  /** A difference between the server's clock and this machine's that people are told of. */
+  clockDifferenceMs: 60 * 60 * SECOND,
   /** Unacknowledged PUTs of a connection; above the size of a pack, or every pack would wait. */
   windowBytes: 32 * MIB,
   /** Pauses before a lost connection is made again; then it is given up. */
@@ -290,6 +292,8 @@ export const UPKEEP = {
   burstMs: 1 * SECOND,
   /** How old what a quota is compared with may be. */
   quotaMs: 1 * SECOND,
+  /** How old what a device is told of its vault's space may be: it takes a look at the whole index. */
+  usageMs: 2 * SECOND,
   /** How often a server looks for requests, and a command for its answer. */
   requestMs: 500,
 } as const;

@@ -111,6 +111,7 @@ Deno.test("roles: a writer may put and list, and nothing else", async () => {
     assert.equal(await writer.refused(RequestCode.APPEND, revoke), "FORBIDDEN");
     await writer.append(EventKind.REVOKE, encodeRevoke(deviceB.id)); // itself it may
     assert.equal(await writer.refused(RequestCode.EVENTS, v4.encodeEventsAfter(0)), "FORBIDDEN");
+    assert.equal(await writer.refused(RequestCode.STATUS), "FORBIDDEN");
   });
 });
 
