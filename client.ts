@@ -76,6 +76,10 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "check that snapshots can be restored",
     load: async () => (await import("./lib/client/check.ts")).CHECK_COMMAND,
   },
+  drill: {
+    summary: "restore a few files, drawn by chance, and compare them",
+    load: async () => (await import("./lib/client/drill.ts")).DRILL_COMMAND,
+  },
   forget: {
     summary: "give snapshots up; they are held for a while",
     load: async () => (await import("./lib/client/forget.ts")).FORGET_COMMAND,

@@ -157,6 +157,8 @@ export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
 
 /** What a client that reads snapshots keeps in memory. */
 export const READER = {
+  /** Records of a tree that are kept to be looked at again; each has at most 4 MiB. */
+  rememberedMax: 8,
   /** Keys of sessions. */
   sessionsMax: 4096,
   /** Records that are loaded before they are asked for. */
@@ -196,6 +198,16 @@ export const CHECK = {
   recordsPerRequest: 64,
   /** Records that are being opened. */
   opensMax: 8,
+} as const;
+
+/** What a drill takes, unless it is told otherwise. */
+export const DRILL = {
+  files: 100,
+  bytes: 256 * MIB,
+  /** More files are a restore. */
+  filesMax: 10_000,
+  /** Bytes of two files that are compared at once. */
+  pieceBytes: 1 * MIB,
 } as const;
 
 /** A client's connections to its vault (docs/protocol_v4.md). */

@@ -141,7 +141,7 @@ const TEXTS: Record<EventKind, Describe> = {
   [EventKind.DRILL]: (body) => {
     const { root, ...counts } = decodeDrill(body);
     const snapshot = root.toHex();
-    const words = `restored ${drillText(counts)} of snapshot ${shortRoot(snapshot)} in a drill`;
+    const words = `drilled snapshot ${shortRoot(snapshot)}: ${drillText(counts)}`;
     return { words, fields: { snapshot, ...counts } };
   },
 };
@@ -155,9 +155,8 @@ export function drillText(drill: Omit<DrillBody, "root">): string {
   ].filter((fault) => fault !== "");
   const result = faults.length === 0 ? "all good" : faults.join(", ");
   const noun = files === 1 ? "file" : "files";
-  return `${files} ${noun} (${
-    formatByteSize(bytes)
-  }; ${compared} compared with the disk; ${result})`;
+  const sums = `${files} ${noun}, ${formatByteSize(bytes)}, ${compared} compared with the disk`;
+  return `${sums}: ${result}`;
 }
 
 async function signerText(

@@ -1,8 +1,8 @@
 /** `client status`: whether the backups are as they should be (docs/operations.md, "Are the backups good?"). */
 import { ExitCode, UsageError } from "../errors.ts";
-import { formatByteSize, parseDuration, parseFlags, readFlag } from "../flags.ts";
+import { parseDuration, parseFlags, readFlag } from "../flags.ts";
 import { Role } from "../identity.ts";
-import type { JournalFacts } from "../journal_facts.ts";
+import type { DrillFacts, JournalFacts } from "../journal_facts.ts";
 import { VAULT_CLIENT } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
 import type { Usage } from "../protocol_v4_usage.ts";
@@ -10,6 +10,7 @@ import { NotUnderstoodError } from "./answer_error.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
 import { findDevice, ROLE_NAMES } from "./device_choice.ts";
 import { showPath, showSpan, showTime } from "./entry_text.ts";
+import { drillText } from "./event_text.ts";
 import { policyFields, policyLines } from "./policy.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import type { VaultClientSession } from "./session_v4.ts";
@@ -20,6 +21,7 @@ import {
   newestGoodMs,
   type SetStatus,
 } from "./vault_status.ts";
+import { usageLines } from "./usage_text.ts";
 import { openVault } from "./vault_access.ts";
 
 const HELP = `client status: shows whether the backups are as they should be
@@ -28,11 +30,12 @@ Usage: client status [flags]
 
 For each device that is not revoked, and each set of paths that it backs up: time and age of the
 newest good snapshot, and how many there are. Good means that the snapshot and all that it needs
-is there and not known to be damaged. Then the vault, its policy, space and damage.
+is there and not known to be damaged. Then the newest drill of each device, the vault, its policy,
+space and damage.
 
-Which devices, snapshots and policy there are is proven: devices have signed it. By the server's
-word alone are: what is good, what is damaged, space and quota. "client check --read-data" looks
-for itself. Ages are by the later of the server's and this machine's clock, so a server cannot
+Which devices, snapshots, drills and policy there are is proven: devices have signed it. By the
+server's word alone are: what is good, what is damaged, space and quota. "client drill" and
+"client check --read-data" look for themselves. Ages are by the later of the server's and this machine's clock, so a server cannot
 make backups look younger than they are.
 
   --max-age TIME   such as 36h or 2d: a device whose newest good snapshot is older is named, and
@@ -44,8 +47,8 @@ ${PROFILE_HELP}
   --json           JSON on standard output: an object for each device, the vault, the server, and
                    a summary
 
-Exit codes: 0 all is well; 3 a backup is older than --max-age; 5 something is damaged, whatever
-else is. Any device of the vault may ask; one that may only write does not see paths.`;
+Exit codes: 0 all is well; 3 a backup is older than --max-age; 5 something is damaged, or the last
+drill of a device found so, whatever else is. Any device of the vault may ask; one that may only write does not see paths.`;
 
 const FLAGS = {
   ...PROFILE_FLAG,
@@ -82,6 +85,7 @@ async function status(options: StatusOptions): Promise<number> {
     const clock = readClock(session.welcome.timeMs);
     const report = new StatusReport(options, clock.nowMs);
     for (const status of devices) report.device(status);
+    report.drills(devices);
     report.vault(profile.journal.facts);
     report.server(usage, clock);
     return report.finish();
@@ -129,23 +133,39 @@ class StatusReport {
   }
 
   device(status: DeviceStatus): void {
-    const { device, name, sets } = status;
+    const { device, name, sets, drill } = status;
     const late = this.#judge(status);
     this.#overdue.push(...late);
     const broken = sets.reduce((sum, set) => sum + set.broken, 0);
     if (broken > 0) {
       this.#damage.push(`${broken} of the newest snapshots of ${showPath(name)} are damaged`);
     }
+    if (drill !== undefined && drill.damaged + drill.differing > 0) {
+      this.#damage.push(`the last drill by ${showPath(name)} found damage; another one clears it`);
+    }
     if (this.#options.json) {
       const isOverdue = late.length > 0;
       const described = sets.map((set) => this.#setFields(set));
       const fields = { id: device.id.toHex(), name, role: ROLE_NAMES[device.role], isOverdue };
-      return print(JSON.stringify({ event: "device", ...fields, sets: described }));
+      const drilled = drill === undefined ? {} : { drill: this.#drillFields(drill) };
+      return print(JSON.stringify({ event: "device", ...fields, sets: described, ...drilled }));
     }
     if (!this.#hasHeadings) print(HEADINGS);
     this.#hasHeadings = true;
     const lines = sets.length === 0 ? [NO_SET] : sets;
     for (const set of lines) print(this.#formatSet(set, status));
+  }
+
+  /** The newest drill of each device that made one. */
+  drills(devices: DeviceStatus[]): void {
+    if (this.#options.json) return; // each is in its device's object
+    print("");
+    for (const { name, drill } of devices) {
+      if (drill === undefined) continue;
+      const when = `${showSpan(this.#age(drill.timeMs))} ago by ${showPath(name)}`;
+      print(`drill: ${when}, of ${shortId(drill)}: ${drillText(drill)}`);
+    }
+    if (devices.every(({ drill }) => drill === undefined)) print("drill: never");
   }
 
   /** What the journal says of all. */
@@ -164,7 +184,6 @@ class StatusReport {
       const policy = policyFields(facts, this.#nowMs);
       return print(JSON.stringify({ event: "vault", id, ...counts, policy }));
     }
-    print("");
     print(`snapshots: ${counts.snapshots}, and ${held} that are forgotten and held`);
     print(`devices: ${counts.devices}, and ${counts.revoked} revoked`);
     for (const line of policyLines(facts, this.#nowMs)) print(line);
@@ -185,7 +204,7 @@ class StatusReport {
       const time = new Date(serverMs).toISOString();
       print(JSON.stringify({ event: "server", time, differenceMs, usage: usage ?? null }));
     } else if (usage === undefined) print("by the server's word: nothing, it is an older version");
-    else for (const line of this.#usageLines(usage)) print(line);
+    else for (const line of usageLines(usage, this.#nowMs)) print(line);
   }
 
   /** Sums up. Returns the exit code. */
@@ -232,7 +251,7 @@ class StatusReport {
     return [
       (good === undefined ? "-" : showTime(good.timeMs)).padEnd(19),
       (good === undefined ? "-" : showSpan(this.#age(good.timeMs))).padEnd(8),
-      (good === undefined ? "-" : good.root.toHex().slice(0, SHORT_ID_DIGITS)).padEnd(12),
+      (good === undefined ? "-" : shortId(good)).padEnd(12),
       String(snapshots).padStart(9),
       ROLE_NAMES[device.role].padEnd(6),
       showPath(name),
@@ -254,33 +273,18 @@ class StatusReport {
     return { ...newest, host, paths, tags, files, bytes, skipped };
   }
 
-  #usageLines(usage: Usage): string[] {
-    const { storedBytes, records, condemned, damaged, collectedMs } = usage;
-    const { packs, unread, oldestReadMs, quota } = usage;
-    const ago = (timeMs: number) => `${showSpan(this.#age(timeMs))} ago`;
-    const read = packs === unread ? "none of them has been read back since" : [
-      unread === 0 ? "all were read back since" : `${unread} were not read back since`,
-      `the one longest ago ${ago(oldestReadMs)}`,
-    ].join(", ");
-    const bounds = [
-      quota.bytes === undefined ? "" : formatByteSize(quota.bytes),
-      quota.snapshots === undefined ? "" : `${quota.snapshots} snapshots`,
-      quota.devices === undefined ? "" : `${quota.devices} devices`,
-      quota.rate === undefined ? "" : `${formatByteSize(quota.rate)} per second and device`,
-    ].filter((bound) => bound !== "");
-    return [
-      "by the server's word:",
-      `  stored: ${formatByteSize(storedBytes)} in ${records} records, ${condemned} not needed`,
-      `  quota: ${bounds.length === 0 ? "none" : bounds.join(", ")}`,
-      `  damaged: ${damaged === 0 ? "nothing known" : `${damaged} records`}`,
-      `  packs: ${packs}; ${packs === 0 ? "nothing to read back" : read}`,
-      `  collected: ${collectedMs === 0 ? "not yet" : ago(collectedMs)}`,
-    ];
+  #drillFields({ root, timeMs, ...counts }: DrillFacts): Record<string, unknown> {
+    const ageSeconds = Math.floor(this.#age(timeMs) / 1000);
+    return { snapshot: root.toHex(), time: new Date(timeMs).toISOString(), ageSeconds, ...counts };
   }
 }
 
 const HEADINGS = "last good backup     age       snapshot      snapshots  role    device  paths";
 const NO_SET: SetStatus = { snapshots: 0, good: undefined, broken: 0, root: undefined };
+
+function shortId({ root }: { root: Uint8Array }): string {
+  return root.toHex().slice(0, SHORT_ID_DIGITS);
+}
 
 function showPaths({ root }: SetStatus): string {
   return root!.paths.map(showPath).join(",");

@@ -4,7 +4,7 @@
  */
 import { DamagedError, RefusedError } from "../errors.ts";
 import { Role } from "../identity.ts";
-import type { DeviceFacts } from "../journal_facts.ts";
+import type { DeviceFacts, DrillFacts } from "../journal_facts.ts";
 import { VAULT_CLIENT } from "../limits.ts";
 import type { SnapshotRow } from "../journal_snapshots.ts";
 import type { Root } from "../vault/root.ts";
@@ -29,17 +29,20 @@ export interface DeviceStatus {
   name: string;
   /** Newest first; those without a good one last. */
   sets: SetStatus[];
+  /** Its newest drill, if it ever made one: by its own word, signed. */
+  drill: DrillFacts | undefined;
 }
 
 /** All devices that are not revoked, in the order in which they joined. */
 export async function findDeviceStatus(vault: VaultAccess): Promise<DeviceStatus[]> {
   const { profile } = vault;
   const names = await deviceNames(profile);
-  const groups = groupSnapshots(profile.journal.facts.snapshots);
-  const found = [...profile.journal.facts.devices.values()]
+  const { devices, snapshots, drills } = profile.journal.facts;
+  const groups = groupSnapshots(snapshots);
+  const found = [...devices.values()]
     .filter(({ revoked }) => !revoked)
     .map((device) => ({
-      ...{ device, name: names[device.index] },
+      ...{ device, name: names[device.index], drill: drills.get(device.id.toHex()) },
       sets: [...groups.get(device.index)?.values() ?? []].map((rows) => new SetSearch(rows)),
     }));
   const searches = found.flatMap(({ sets }) => sets);
