@@ -29,7 +29,9 @@ export class TemporaryFolder implements Disposable {
       const where = parent ?? "the system's folder for temporary files";
       if (cause instanceof Deno.errors.NotCapable) {
         throw new RefusedError(`Cannot ${purpose}: no permission to write in ${where}`, {
-          hint: "run with --allow-write, or name a folder that may be written",
+          hint: parent === undefined
+            ? "run with --allow-write, or with --to DIR and --allow-write=DIR"
+            : `run with --allow-write=${parent}`,
         });
       }
       throw new HoldfastError(`Cannot ${purpose}: no folder can be made in ${where}`, { cause });

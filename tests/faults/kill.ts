@@ -1,6 +1,6 @@
 /**
  * Class A. Kills client or server at random moments of a backup, a forget, a collection, a scrub, a rebuild, a change of
- * keys; recovers as the docs say; and then wants every acknowledged snapshot back, exactly. All faults hit one vault, one
+ * keys, a drill; recovers as the docs say; and then wants every acknowledged snapshot back, exactly. All faults hit one vault, one
  * after another, as they do in life.
  */
 import assert from "node:assert/strict";
@@ -15,14 +15,14 @@ const DAY_MS = 24 * 3600 * 1000;
 const KILL_MS_MAX = 1200;
 /** Everything is restored after so many faults, and at the end. */
 const RESTORE_EVERY = 40;
-const WORKS = ["backup", "forget", "gc", "scrub", "rebuild", "rotate"] as const;
+const WORKS = ["backup", "forget", "gc", "scrub", "rebuild", "rotate", "drill"] as const;
 type Work = typeof WORKS[number];
 
 export const KILL: FaultClass = {
   letter: "A",
   title: "kill -9 at any moment",
-  shortCount: 6,
-  count: 204,
+  shortCount: 7,
+  count: 210,
   begin: async (folder, random) => {
     const rig = new Rig(folder, random);
     await rig.prepare();
@@ -74,7 +74,7 @@ class Kills implements BegunClass {
   }
 
   #begin(work: Work, random: Random): Running {
-    const { dataPath, source } = this.#rig;
+    const { dataPath, source, folder } = this.#rig;
     switch (work) {
       case "backup":
         return this.#rig.start("backup", source, "--json");
@@ -83,6 +83,8 @@ class Kills implements BegunClass {
         this.#rig.oracle.forget(snapshot, this.#rig.nowMs + VAULT.holdMs);
         return this.#rig.start("forget", snapshot);
       }
+      case "drill": // what it leaves when it is killed must not fill the machine's own place for it
+        return this.#rig.start("drill", "--to", folder);
       case "rotate":
         return this.#rig.start("keys", "rotate");
       default:
