@@ -68,9 +68,17 @@ const COMMANDS: Record<string, LazyCommand> = {
     summary: "show what is different between two snapshots",
     load: async () => (await import("./lib/client/diff.ts")).DIFF_COMMAND,
   },
+  status: {
+    summary: "show whether the backups are as they should be",
+    load: async () => (await import("./lib/client/status.ts")).STATUS_COMMAND,
+  },
   check: {
     summary: "check that snapshots can be restored",
     load: async () => (await import("./lib/client/check.ts")).CHECK_COMMAND,
+  },
+  drill: {
+    summary: "restore a few files, drawn by chance, and compare them",
+    load: async () => (await import("./lib/client/drill.ts")).DRILL_COMMAND,
   },
   forget: {
     summary: "give snapshots up; they are held for a while",

@@ -117,6 +117,19 @@ export class UsageDatabase {
     });
   }
 
+  /** How many packs a vault has, and when they were read back and compared (see `Usage` of the protocol). */
+  async findPackReads(
+    vault: number,
+  ): Promise<{ packs: number; unread: number; oldestReadMs: number }> {
+    const row = this.#sql.get(
+      `SELECT COUNT(*) AS packs, COALESCE(SUM(scrubbed = 0), 0) AS unread,
+         COALESCE(MIN(CASE WHEN scrubbed > 0 THEN scrubbed END), 0) AS oldestReadMs
+       FROM packs WHERE vault = ? AND state = ${PackState.PRESENT}`,
+      vault,
+    );
+    return row as unknown as { packs: number; unread: number; oldestReadMs: number };
+  }
+
   async findTotals(): Promise<StoreTotals> {
     const row = this.#sql.get(
       `SELECT (SELECT COUNT(*) FROM vaults) AS vaults, COUNT(*) AS packs,

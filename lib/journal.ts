@@ -33,8 +33,10 @@ export const EventKind = {
   DROP: 10,
   RECOVERY: 11,
   RESTORE: 12,
+  DRILL: 13,
 } as const;
 export type EventKind = typeof EventKind[keyof typeof EventKind];
+const KIND_MAX = Math.max(...Object.values(EventKind));
 
 /** One point of a journal: the number and the hash of an event. Number 0, zeros: before the first. */
 export interface JournalPoint {
@@ -216,7 +218,7 @@ function joinFields(label: string, ...fields: Uint8Array[]): Uint8Array<ArrayBuf
 
 function readStatement(reader: ByteReader): Statement {
   const kind = reader.u8();
-  if (kind < EventKind.FOUND || kind > EventKind.RESTORE) {
+  if (kind < EventKind.FOUND || kind > KIND_MAX) {
     throw new RangeError(`unknown kind ${kind}`);
   }
   const signer = reader.bytes(SIGNER_ID_BYTES);

@@ -28,6 +28,9 @@ export const LABEL_BYTES = 16;
 /** Size of the keyed hash by which a write secret is recognised. */
 export const SECRET_CHECK_BYTES = 16;
 
+/** Root 32, files 4, bytes 8, compared 4, differing 4, damaged 4. */
+export const DRILL_BYTES = RECORD_ID_BYTES + 4 + 8 + 3 * 4;
+
 /** Starts a vault: its first owner, its recovery code, the read key of epoch 1. */
 export interface FoundBody {
   owner: DeviceKeys;
@@ -115,6 +118,22 @@ export interface RestoreBody {
   id: Uint8Array;
   /** Of a slot, the number of its event; otherwise 0. */
   number: number;
+}
+
+/** What came of a drill: some files of a snapshot, drawn by chance, were restored and looked at. */
+export interface DrillBody {
+  /** Of the snapshot. 32 bytes. */
+  root: Uint8Array;
+  /** Files that were drawn: those that were restored, and those that are damaged. At least 1. */
+  files: number;
+  /** Size of those that were restored. */
+  bytes: number;
+  /** Of those that were restored, the ones that were as the snapshot says on the device's disk, by size and times. */
+  compared: number;
+  /** Of the compared, those whose contents on the disk are others. */
+  differing: number;
+  /** Files that could not be restored, because something of them is missing or not what it was. */
+  damaged: number;
 }
 
 /** All but the code's proof, which is made over it and follows it. */
@@ -284,6 +303,23 @@ export function decodePolicy(bytes: Uint8Array): RetentionPolicy {
   });
 }
 
+export function encodeDrill(drill: DrillBody): Uint8Array<ArrayBuffer> {
+  checkDrill(drill);
+  return new ByteWriter(DRILL_BYTES).bytes(sized(drill.root, RECORD_ID_BYTES))
+    .u32(drill.files).u64(drill.bytes).u32(drill.compared).u32(drill.differing)
+    .u32(drill.damaged).done();
+}
+
+export function decodeDrill(bytes: Uint8Array): DrillBody {
+  return decodeAll(bytes, (reader) => {
+    const [root, files, total] = [reader.bytes(RECORD_ID_BYTES), reader.u32(), reader.u64()];
+    const [compared, differing, damaged] = [reader.u32(), reader.u32(), reader.u32()];
+    const drill = { root, files, bytes: total, compared, differing, damaged };
+    checkDrill(drill);
+    return drill;
+  });
+}
+
 function encodeGrant(grant: InviteGrant): Uint8Array {
   return new ByteWriter(SIGNER_ID_BYTES + 8 + ED25519_PUBLIC_BYTES + SIGNATURE_BYTES)
     .bytes(sized(grant.owner, SIGNER_ID_BYTES)).u64(grant.expiresMs)
@@ -317,6 +353,13 @@ function checkNameSize(size: number): void {
 
 function checkRootCount(count: number): void {
   if (count < 1 || count > VAULT.rootsPerEventMax) throw new RangeError(`${count} roots`);
+}
+
+/** Each count is of what the one before it counts. */
+function checkDrill({ files, compared, differing, damaged }: DrillBody): void {
+  if (files < 1 || compared + damaged > files || differing > compared) {
+    throw new RangeError("counts of a drill that cannot be");
+  }
 }
 
 function checkHold(holdMs: number): void {

@@ -12,7 +12,14 @@ import {
   type RecoveryFacts,
   SeenHashes,
 } from "./journal_facts.ts";
-import { LABEL_BYTES, type RetentionPolicy, SECRET_CHECK_BYTES } from "./journal_body.ts";
+import {
+  decodeDrill,
+  DRILL_BYTES,
+  encodeDrill,
+  LABEL_BYTES,
+  type RetentionPolicy,
+  SECRET_CHECK_BYTES,
+} from "./journal_body.ts";
 import { EVENT_HASH_BYTES, type JournalPoint } from "./journal.ts";
 import { type SnapshotRow, SnapshotTable } from "./journal_snapshots.ts";
 import {
@@ -29,7 +36,9 @@ import {
 import { VAULT } from "./limits.ts";
 import { RECORD_ID_BYTES } from "./record.ts";
 
-const CHECKPOINT_VERSION = 2;
+const CHECKPOINT_VERSION = 3;
+/** Without drills. */
+const FORMER_VERSION = 2;
 const REVOKED_FLAG = 1;
 const RESTORED_FLAG = 2;
 const POLICY_RULES = ["last", "hourly", "daily", "weekly", "monthly", "yearly"] as const;
@@ -62,6 +71,9 @@ export function encodeCheckpoint(facts: JournalFacts): Uint8Array<ArrayBuffer> {
     new ByteWriter(4).u32(facts.snapshots.size).done(),
   ];
   for (const snapshot of facts.snapshots) parts.push(encodeSnapshot(snapshot));
+  parts.push(encodeMany([...facts.drills], ([device, { timeMs, ...drill }]) => {
+    return concatBytes(Uint8Array.fromHex(device), encodeTime(timeMs), encodeDrill(drill));
+  }));
   const bytes = concatBytes(...parts);
   return concatBytes(bytes, sha256(bytes));
 }
@@ -84,7 +96,10 @@ export function decodeCheckpoint(bytes: Uint8Array): JournalFacts {
 }
 
 function readFacts(reader: ByteReader): JournalFacts {
-  if (reader.u8() !== CHECKPOINT_VERSION) throw new RangeError("unknown version");
+  const version = reader.u8();
+  if (version !== CHECKPOINT_VERSION && version !== FORMER_VERSION) {
+    throw new RangeError("unknown version");
+  }
   const vaultId = reader.bytes(EVENT_HASH_BYTES);
   const timeMs = reader.u64();
   const newest = readPoint(reader);
@@ -117,6 +132,13 @@ function readFacts(reader: ByteReader): JournalFacts {
     usedInvites: new Set(readMany(reader, () => reader.bytes(SIGNER_ID_BYTES).toHex())),
     ...readPolicyFacts(reader),
     snapshots: readSnapshots(reader),
+    drills: new Map(
+      version === FORMER_VERSION ? [] : readMany(reader, () => {
+        const device = reader.bytes(SIGNER_ID_BYTES).toHex();
+        const timeMs = reader.u64();
+        return [device, { ...decodeDrill(reader.bytes(DRILL_BYTES)), timeMs }];
+      }),
+    ),
   };
 }
 

@@ -2,7 +2,7 @@
  * What a journal's events add up to (docs/format.md, "Journal"): plain data, which
  * `journal_rules.ts` changes and `journal_checkpoint.ts` stores.
  */
-import type { RetentionPolicy } from "./journal_body.ts";
+import type { DrillBody, RetentionPolicy } from "./journal_body.ts";
 import { EVENT_HASH_BYTES, type JournalPoint } from "./journal.ts";
 import { SnapshotTable } from "./journal_snapshots.ts";
 import type { DeviceKeys, ReadKey, RecoveryKeys, Role } from "./identity.ts";
@@ -74,6 +74,11 @@ export interface FormerSlot extends SlotFacts {
   heldUntilMs: number;
 }
 
+/** The newest drill of a device. */
+export interface DrillFacts extends DrillBody {
+  timeMs: number;
+}
+
 /** Everything that a vault's found event fixes, and everything that later events add. */
 export interface JournalFacts {
   vaultId: Uint8Array;
@@ -99,6 +104,8 @@ export interface JournalFacts {
   /** Hold in force before that policy; it lasts on for its own length. */
   holdBeforeMs: number;
   snapshots: SnapshotTable;
+  /** The newest of each device that ever made one, by its id, hexadecimal. */
+  drills: Map<string, DrillFacts>;
 }
 
 /** Hashes of the newest events, to compare with what later ones have seen. */

@@ -4,7 +4,13 @@
  * durable; a rule changes nothing itself.
  */
 import { equalBytes, TruncatedError } from "./bytes.ts";
-import { decodeCommit, decodeDevice, decodeKeys, decodePolicy } from "./journal_body.ts";
+import {
+  decodeCommit,
+  decodeDevice,
+  decodeDrill,
+  decodeKeys,
+  decodePolicy,
+} from "./journal_body.ts";
 import { decodeRecovery, decodeRevoke, decodeRoots, decodeSlot } from "./journal_body.ts";
 import { type Author, type Effect, fault } from "./journal_author.ts";
 import { checkCode } from "./journal_code.ts";
@@ -30,6 +36,7 @@ const RULES: Record<Exclude<EventKind, typeof EventKind.FOUND>, Rule> = {
   [EventKind.DROP]: dropSnapshots,
   [EventKind.RECOVERY]: replaceRecovery,
   [EventKind.RESTORE]: bringBack,
+  [EventKind.DRILL]: noteDrill,
 };
 
 /**
@@ -221,6 +228,18 @@ function replaceRecovery(facts: JournalFacts, event: JournalEvent, author: Autho
   return () => {
     holdRecovery(facts, { next: { id, keys, lastNumber, isRestored }, timeMs, heldUntilMs });
   };
+}
+
+/** Only who can read can have restored; the rest is that device's word. */
+function noteDrill(facts: JournalFacts, event: JournalEvent, author: Author): Effect {
+  if (author.by !== "device" || author.device.role === Role.WRITER) {
+    throw fault("refused", event, "only a reader or an owner may sign it");
+  }
+  const drill = decodeDrill(event.body);
+  if (!facts.snapshots.has(drill.root)) throw fault("impossible", event, "no such snapshot");
+  const { timeMs } = event;
+  const id = author.device.id.toHex();
+  return () => void facts.drills.set(id, { ...drill, root: drill.root.slice(), timeMs });
 }
 
 function mayDrop(

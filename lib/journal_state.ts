@@ -283,6 +283,7 @@ function foundFacts(
     usedInvites: new Set(),
     ...{ policy, policySinceMs: timeMs, holdBeforeMs: policy.holdMs },
     snapshots: new SnapshotTable(),
+    drills: new Map(),
   };
 }
 

@@ -157,6 +157,8 @@ export const PROFILE_FILE_BYTES_MAX = 128 * MIB;
 
 /** What a client that reads snapshots keeps in memory. */
 export const READER = {
+  /** Records of a tree that are kept to be looked at again; each has at most 4 MiB. */
+  rememberedMax: 8,
   /** Keys of sessions. */
   sessionsMax: 4096,
   /** Records that are loaded before they are asked for. */
@@ -198,12 +200,24 @@ export const CHECK = {
   opensMax: 8,
 } as const;
 
+/** What a drill takes, unless it is told otherwise. */
+export const DRILL = {
+  files: 100,
+  bytes: 256 * MIB,
+  /** More files are a restore. */
+  filesMax: 10_000,
+  /** Bytes of two files that are compared at once. */
+  pieceBytes: 1 * MIB,
+} as const;
+
 /** A client's connections to its vault (docs/protocol_v4.md). */
 export const VAULT_CLIENT = {
   /** Longest silence of a server that owes an answer. */
   answerMs: 120 * SECOND,
   /** The same while a commit is checked: the server follows every link of the snapshot. */
   commitMs: 1800 * SECOND,
+  /** A difference between the server's clock and this machine's that people are told of. */
+  clockDifferenceMs: 60 * 60 * SECOND,
   /** Unacknowledged PUTs of a connection; above the size of a pack, or every pack would wait. */
   windowBytes: 32 * MIB,
   /** Pauses before a lost connection is made again; then it is given up. */
@@ -296,6 +310,8 @@ export const UPKEEP = {
   burstMs: 1 * SECOND,
   /** How old what a quota is compared with may be. */
   quotaMs: 1 * SECOND,
+  /** How old what a device is told of its vault's space may be: it takes a look at the whole index. */
+  usageMs: 2 * SECOND,
   /** How often a server looks for requests, and a command for its answer. */
   requestMs: 500,
 } as const;

@@ -18,6 +18,24 @@ export function timestamp(clock: Clock): string {
   return new Date(clock.wall()).toISOString();
 }
 
+/** Work whose result is good for a while: asked again before then, what it gave last. What fails is not remembered. */
+export function remembered<T>(
+  work: () => Promise<T>,
+  { forMs, clock }: { forMs: number; clock: Clock },
+): () => Promise<T> {
+  let madeMs = -Infinity;
+  let last: Promise<T> | undefined;
+  return () => {
+    const now = clock.elapsed();
+    if (last === undefined || now - madeMs >= forMs) {
+      madeMs = now;
+      last = work();
+      last.catch(() => last = undefined);
+    }
+    return last;
+  };
+}
+
 /** What the promise gives, or `late` when it has given nothing after `maxMs` milliseconds. */
 export async function within<T, L>(promise: Promise<T>, maxMs: number, late: L): Promise<T | L> {
   if (maxMs === Infinity) return await promise;

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { concatBytes } from "../lib/bytes.ts";
 import {
   encodeCommit,
   encodeDevice,
+  encodeDrill,
   encodeKeys,
   encodePolicy,
   encodeRestore,
@@ -66,6 +68,11 @@ Deno.test("JournalState replays a vault's life, and so does a checkpoint", async
   const first = await vault.commit();
   const second = await vault.commit(reader);
   await vault.add(vault.owner, EventKind.FORGET, encodeRoots([first]));
+  const drill = { root: first, files: 9, bytes: 2 ** 40, compared: 8, differing: 0, damaged: 1 };
+  await vault.add(reader, EventKind.DRILL, encodeDrill(drill));
+  await vault.add(vault.owner, EventKind.DRILL, encodeDrill(drill));
+  await vault.add(reader, EventKind.DRILL, encodeDrill({ ...drill, root: second, damaged: 0 }));
+  const drilledMs = vault.nowMs - 1000;
   const readKey = { rsa: random(422), kem: random(1184) };
   const keys = encodeKeys({ epoch: 2, readKey, secretCheck: random(16) });
   await vault.add(vault.owner, EventKind.KEYS, keys);
@@ -94,6 +101,11 @@ Deno.test("JournalState replays a vault's life, and so does a checkpoint", async
     assert.ok(state.snapshot(first)!.holdUntilMs > 0);
     assert.equal(state.snapshot(second)!.holdUntilMs, 0);
     assert.equal(state.snapshot(second)!.device, 2);
+    // The newest of each device.
+    assert.deepEqual([...state.facts.drills], [
+      [reader.id.toHex(), { ...drill, root: second, damaged: 0, timeMs: drilledMs }],
+      [vault.owner.id.toHex(), { ...drill, timeMs: drilledMs - 1000 }],
+    ]);
     assert.deepEqual(state.encode(), vault.state.encode());
   }
 });
@@ -228,6 +240,18 @@ Deno.test("roles: what each kind of event needs", async () => {
   }
   const commit = await vault.statement(vault.recovery, EventKind.COMMIT, commitBody());
   assertFault(vault, vault.place(commit), "refused");
+  const counts = { files: 1, bytes: 1, compared: 0, differing: 0, damaged: 0 };
+  const drill = encodeDrill({ root, ...counts });
+  for (const signer of [vault.writer, vault.recovery]) {
+    const byOther = vault.place(await vault.statement(signer, EventKind.DRILL, drill));
+    assertFault(vault, byOther, "refused", /only a reader or an owner/);
+  }
+  for (const signer of [reader, vault.owner]) {
+    vault.state.check(vault.place(await vault.statement(signer, EventKind.DRILL, drill)));
+  }
+  const ofNothing = encodeDrill({ root: random(32), ...counts });
+  const unknown = await vault.statement(reader, EventKind.DRILL, ofNothing);
+  assertFault(vault, vault.place(unknown), "impossible", /no such snapshot/);
   const stranger = await vault.statement(makeDevice(), EventKind.COMMIT, commitBody());
   assertFault(vault, vault.place(stranger), "refused", /nobody knows/);
 });
@@ -467,6 +491,20 @@ Deno.test("JournalState.decode() rejects a damaged checkpoint", async () => {
     flipped[i] ^= 1;
     assert.throws(() => JournalState.decode(flipped), /Cannot decode checkpoint/);
   }
+});
+
+Deno.test("JournalState.decode() takes a checkpoint from before there were drills", async () => {
+  const vault = await TestVault.create();
+  await vault.commit();
+  // As version 2 had it: another number in front, and nothing behind the snapshots.
+  const now = vault.state.encode();
+  const former = now.slice(0, -32 - 4).with(0, 2);
+  const hash = createHash("sha256").update(former).digest();
+  const state = JournalState.decode(concatBytes(former, hash));
+  assert.deepEqual(state.encode(), now);
+  const unknown = now.slice(0, -32).with(0, 4);
+  const unknownHash = createHash("sha256").update(unknown).digest();
+  assert.throws(() => JournalState.decode(concatBytes(unknown, unknownHash)), /checkpoint/);
 });
 
 Deno.test("what an owner took away is brought back within the hold, by the server and nobody else", async () => {

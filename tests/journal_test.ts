@@ -15,6 +15,7 @@ import {
 import {
   decodeCommit,
   decodeDevice,
+  decodeDrill,
   decodeFound,
   decodeKeys,
   decodePolicy,
@@ -25,6 +26,7 @@ import {
   decodeSlot,
   encodeCommit,
   encodeDevice,
+  encodeDrill,
   encodeFoundFields,
   encodeKeys,
   encodePolicy,
@@ -109,6 +111,8 @@ const epoch = { epoch: 2, readKey, secretCheck: random(16) };
 const slot = { recipient: random(16), epoch: 3, sealed: random(50) };
 const commit = { root: random(32), setLabel: random(16), tagLabels: [random(16), random(16)] };
 const restore = { what: Restored.SLOT, id: random(16), number: 9 };
+const counts = { files: 100, compared: 90, differing: 90, damaged: 10 };
+const drill = { root: random(32), bytes: 2 ** 40, ...counts };
 const roots = [random(32), random(32)];
 const policy = policyOf({ hourly: 24, yearly: 3 });
 
@@ -128,6 +132,7 @@ const BODIES: [string, unknown, Uint8Array, (bytes: Uint8Array) => unknown, bool
     concatBytes(encodeRecoveryFields(recovery), recovery.codeProof),
     decodeRecovery,
   ],
+  ["drill", drill, encodeDrill(drill), decodeDrill],
   ["restore", restore, encodeRestore(restore), decodeRestore],
 ];
 
@@ -148,6 +153,10 @@ Deno.test("bodies hold to their bounds", () => {
   assert.throws(() => encodeRoots(new Array(1025).fill(random(32))), RangeError);
   assert.throws(() => encodePolicy(policyOf({ holdMs: 1000 })), RangeError);
   assert.throws(() => encodeDevice({ ...device, sealedName: random(321) }), RangeError);
+  for (const wrong of [{ files: 0 }, { compared: 91 }, { differing: 91 }, { damaged: 11 }]) {
+    assert.throws(() => encodeDrill({ ...drill, ...wrong }), RangeError);
+  }
+  assert.throws(() => decodeDrill(encodeDrill(drill).with(44, 91)), RangeError); // compared
   const tagLabels = new Array(33).fill(random(16));
   assert.throws(() => encodeCommit({ ...commit, tagLabels }), RangeError);
 });

@@ -11,7 +11,7 @@ const PURE = [
   ...["checksum", "crypto", "flags", "identity", "kdf", "login", "protocol", "record", "retention"],
   ...["journal", "journal_author", "journal_body", "journal_checkpoint", "journal_code"],
   ...["journal_facts", "journal_hold", "journal_rules", "journal_snapshots", "journal_state"],
-  ...["protocol_v4", "protocol_v4_login"],
+  ...["protocol_v4", "protocol_v4_login", "protocol_v4_usage"],
 ];
 const FOLDERS: Record<string, string[]> = { server: [], client: ["vault"], vault: [] };
 

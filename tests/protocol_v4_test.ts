@@ -4,6 +4,7 @@ import { TruncatedError } from "../lib/bytes.ts";
 import { WIRE } from "../lib/limits.ts";
 import { proveLogin } from "../lib/login.ts";
 import * as login from "../lib/protocol_v4_login.ts";
+import { decodeUsage, encodeUsage, type Usage } from "../lib/protocol_v4_usage.ts";
 import * as v4 from "../lib/protocol_v4.ts";
 import { check } from "./property.ts";
 
@@ -69,6 +70,15 @@ const MESSAGES = [
     encode: v4.encodeSeen,
     decode: v4.decodeSeen,
     shorter: [0, 24],
+  }),
+  message<Usage>("USAGE", {
+    value: {
+      ...{ storedBytes: 2 ** 50, records: 1_000_000, condemned: 3, damaged: 2 },
+      ...{ collectedMs: 1_800_000_000_000, packs: 77, unread: 5, oldestReadMs: 1 },
+      quota: { bytes: 0, devices: 9 },
+    },
+    encode: encodeUsage,
+    decode: decodeUsage,
   }),
   message("SESSION request", {
     value: hash(3).subarray(0, 16),
@@ -184,6 +194,10 @@ Deno.test("enumerated fields are checked", () => {
   assert.throws(() => login.decodeHello(new Uint8Array(17)), /kind/);
   assert.throws(() => v4.decodeRecordAnswer(Uint8Array.of(0, 0, 0, 0, 4)), /state/);
   assert.throws(() => v4.decodeMissing(Uint8Array.of(2)), RangeError);
+  const usage = new Uint8Array(8 * 8 + 1 + 4 * 8);
+  assert.deepEqual(decodeUsage(usage).quota, {});
+  assert.throws(() => decodeUsage(usage.with(64, 16)), /over 15/);
+  assert.throws(() => decodeUsage(usage.with(65, 1)), /bytes, and no flag/);
 });
 
 Deno.test("proveLogin() depends on secret, pin, id and nonce", () => {

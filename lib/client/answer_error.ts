@@ -22,6 +22,11 @@ export class StaleEventError extends HoldfastError {
   override name = "StaleEventError";
 }
 
+/** The server takes the request for malformed: it may be older than the request. It has ended the connection. */
+export class NotUnderstoodError extends ProtocolError {
+  override name = "NotUnderstoodError";
+}
+
 /** The server cannot now; the same request may work later. */
 export class BusyError extends UnreachableError {
   override name = "BusyError";
@@ -37,7 +42,7 @@ interface Meaning {
 
 const MEANINGS: Record<number, Meaning> = {
   [ErrorCode.PROTOCOL]: {
-    make: ProtocolError,
+    make: NotUnderstoodError,
     state: "the server does not understand",
     hint: "are client and server of the same version?",
   },

@@ -16,6 +16,15 @@ export function showTime(timeMs: number): string {
   return local.toISOString().slice(0, 19).replace("T", " ");
 }
 
+/** A length of time, to two digits or so: `50 s`, `12 min`, `36 h`, `5 days`. */
+export function showSpan(ms: number): string {
+  const seconds = Math.floor(ms / 1000);
+  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 90 * 60) return `${Math.floor(seconds / 60)} min`;
+  if (seconds < 48 * 3600) return `${Math.floor(seconds / 3600)} h`;
+  return `${Math.floor(seconds / 86_400)} days`;
+}
+
 /** `-rw-r--r--`. */
 export function showMode({ type, mode }: Entry): string {
   const kind = { file: "-", dir: "d", symlink: "l" }[type];

@@ -1,9 +1,11 @@
 /** Events of a journal in words. */
 import { equalBytes } from "../bytes.ts";
+import { formatByteSize } from "../flags.ts";
 import { deviceId, recoveryId, Role } from "../identity.ts";
 import {
   decodeCommit,
   decodeDevice,
+  decodeDrill,
   decodeFound,
   decodeKeys,
   decodePolicy,
@@ -12,6 +14,7 @@ import {
   decodeRevoke,
   decodeRoots,
   decodeSlot,
+  type DrillBody,
   Restored,
 } from "../journal_body.ts";
 import { EventKind, type JournalEvent } from "../journal.ts";
@@ -135,7 +138,26 @@ const TEXTS: Record<EventKind, Describe> = {
       fields: { recipient: id.toHex(), slot: number },
     };
   },
+  [EventKind.DRILL]: (body) => {
+    const { root, ...counts } = decodeDrill(body);
+    const snapshot = root.toHex();
+    const words = `drilled snapshot ${shortRoot(snapshot)}: ${drillText(counts)}`;
+    return { words, fields: { snapshot, ...counts } };
+  },
 };
+
+/** What came of a drill, for people. */
+export function drillText(drill: Omit<DrillBody, "root">): string {
+  const { files, bytes, compared, differing, damaged } = drill;
+  const faults = [
+    damaged > 0 ? `${damaged} damaged` : "",
+    differing > 0 ? `${differing} unlike the disk` : "",
+  ].filter((fault) => fault !== "");
+  const result = faults.length === 0 ? "all good" : faults.join(", ");
+  const noun = files === 1 ? "file" : "files";
+  const sums = `${files} ${noun}, ${formatByteSize(bytes)}, ${compared} compared with the disk`;
+  return `${sums}: ${result}`;
+}
 
 async function signerText(
   { kind, signer, body }: JournalEvent,

@@ -66,27 +66,39 @@ async function policy(args: string[]): Promise<number> {
   return ExitCode.DONE;
 }
 
-/** @param nowMs by the server's clock */
 function show(
   facts: Readonly<JournalFacts>,
   { nowMs, json }: { nowMs: number; json: boolean },
 ): void {
+  if (json) print(JSON.stringify({ event: "policy", ...policyFields(facts, nowMs) }));
+  else for (const line of policyLines(facts, nowMs)) print(line);
+}
+
+/** The policy for programs. @param nowMs by the server's clock */
+export function policyFields(
+  facts: Readonly<JournalFacts>,
+  nowMs: number,
+): Record<string, unknown> {
   const { holdMs, ...keep } = facts.policy;
-  // A policy that was set just now is younger than the server's time at login.
-  const timeMs = Math.max(nowMs, facts.policySinceMs);
-  const holdNowMs = holdAt(facts, timeMs);
-  const sinceMs = facts.policySinceMs;
-  if (json) {
-    const since = new Date(sinceMs).toISOString();
-    print(JSON.stringify({ event: "policy", keep, holdMs, holdNowMs, since }));
-    return;
-  }
-  print(`keep: ${showRules(keep)}`);
-  print(`hold: ${showDays(holdMs)}`);
+  const since = new Date(facts.policySinceMs).toISOString();
+  return { keep, holdMs, holdNowMs: holdNow(facts, nowMs), since };
+}
+
+/** The policy for people. @param nowMs by the server's clock */
+export function policyLines(facts: Readonly<JournalFacts>, nowMs: number): string[] {
+  const { holdMs, ...keep } = facts.policy;
+  const holdNowMs = holdNow(facts, nowMs);
+  const lines = [`keep: ${showRules(keep)}`, `hold: ${showDays(holdMs)}`];
   if (holdNowMs > holdMs) {
-    const untilMs = sinceMs + facts.holdBeforeMs;
-    print(`hold until ${showTime(untilMs)}: ${showDays(holdNowMs)}`);
+    const untilMs = facts.policySinceMs + facts.holdBeforeMs;
+    lines.push(`hold until ${showTime(untilMs)}: ${showDays(holdNowMs)}`);
   }
+  return lines;
+}
+
+function holdNow(facts: Readonly<JournalFacts>, nowMs: number): number {
+  // A policy that was set just now is younger than the server's time at login.
+  return holdAt(facts, Math.max(nowMs, facts.policySinceMs));
 }
 
 function showDays(ms: number): string {

@@ -29,6 +29,7 @@ import {
   type SessionGrant,
 } from "../protocol_v4.ts";
 import type { Welcome } from "../protocol_v4_login.ts";
+import { decodeUsage, type Usage } from "../protocol_v4_usage.ts";
 import { SessionEndedError } from "./answer_error.ts";
 import { Link } from "./link_v4.ts";
 import {
@@ -171,6 +172,16 @@ export class VaultClientSession {
     });
   }
 
+  /** What the vault takes, and what is known to be damaged, by the server's word. @throws {NotUnderstoodError} */
+  status(): Promise<Usage> {
+    return this.#link.ask({
+      code: RequestCode.STATUS,
+      purpose: "ask for the vault's status",
+      payload: [],
+      answers: { [AnswerCode.USAGE]: decodeUsage },
+    });
+  }
+
   /** Opens the session of a backup run, or joins it from a further connection. The id has 16 bytes. */
   async openSession(sessionId: Uint8Array): Promise<SessionGrant> {
     const grant = await this.#link.ask(openQuestion(sessionId));
@@ -191,8 +202,12 @@ export class VaultClientSession {
     this.#state.sessionId = undefined;
   }
 
-  /** For each id, whether its record, and everything below it, is there. Any number of ids. */
-  async has(ids: Uint8Array[]): Promise<boolean[]> {
+  /**
+   * For each id, whether its record, and everything below it, is there. Any number of ids.
+   *
+   * @param silenceMs longest silence, where the server may have to follow every link; undefined for the usual one
+   */
+  async has(ids: Uint8Array[], { silenceMs }: { silenceMs?: number } = {}): Promise<boolean[]> {
     const parts: Promise<boolean[]>[] = [];
     for (let i = 0; i < ids.length; i += WIRE.idsPerRequestMax) {
       const part = ids.slice(i, i + WIRE.idsPerRequestMax);
@@ -201,6 +216,7 @@ export class VaultClientSession {
         purpose: "look for records",
         payload: [encodeIds(part)],
         answers: { [AnswerCode.BITMAP]: (payload) => decodeBitmap(payload, part.length) },
+        ...(silenceMs === undefined ? {} : { silenceMs }),
       }));
     }
     return (await Promise.all(parts)).flat();

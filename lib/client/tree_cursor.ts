@@ -13,7 +13,7 @@ import { decodeSegment, type Load } from "../vault/tree_reader.ts";
 /** What comes next: an entry, or a record that has not been opened. */
 export type Next =
   | { kind: "entry"; path: string; entry: Entry }
-  | { kind: "node"; path: string; reference: Reference; level: number };
+  | { kind: "node"; path: string; reference: Reference; level: number; totals: Totals };
 
 interface Level {
   level: number;
@@ -41,8 +41,8 @@ export class TreeCursor {
     if (entry !== undefined) return { kind: "entry", path: entry.path, entry };
     const level = this.#levels.at(-1);
     if (level === undefined) return undefined;
-    const { reference, path } = level.items[level.at];
-    return { kind: "node", path, reference, level: level.level };
+    const { reference, path, totals } = level.items[level.at];
+    return { kind: "node", path, reference, level: level.level, totals };
   }
 
   /** Passes what comes next, with all that is in it. */

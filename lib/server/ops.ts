@@ -7,7 +7,7 @@ import { describeError, HoldfastError } from "../errors.ts";
 import { formatHostPort, type HostPort } from "../flags.ts";
 import { OPS } from "../limits.ts";
 import type { Log } from "../log.ts";
-import type { Clock } from "../time.ts";
+import { type Clock, remembered } from "../time.ts";
 import { ClockGuard } from "./clock_guard.ts";
 import { findDiskSpace } from "./disk_space.ts";
 import type { Service } from "./listener.ts";
@@ -31,7 +31,7 @@ const METRICS_TEXT = { "content-type": "text/plain; version=0.0.4; charset=utf-8
 export function startOps(options: OpsOptions): Service {
   const { address, log, clock, metrics } = options;
   metrics.set("holdfast_process_start_timestamp_seconds", clock.wall() / 1000);
-  const scrape = cached((): Promise<string> => measure(options), clock);
+  const scrape = remembered(() => measure(options), { forMs: OPS.cacheMs, clock });
   const handler = async (request: Request): Promise<Response> => {
     if (request.method !== "GET" && request.method !== "HEAD") return answer(405, "GET only\n");
     switch (new URL(request.url).pathname) {
@@ -101,21 +101,6 @@ async function measure({ db, dataPath, reserve, metrics }: OpsOptions): Promise<
   metrics.set("holdfast_process_resident_bytes", rss);
   metrics.set("holdfast_process_heap_bytes", heapUsed);
   return metrics.format();
-}
-
-/** Asked often, it answers as it was a moment ago. */
-function cached(work: () => Promise<string>, clock: Clock): () => Promise<string> {
-  let madeMs = -Infinity;
-  let text: Promise<string> | undefined;
-  return () => {
-    const now = clock.elapsed();
-    if (text === undefined || now - madeMs >= OPS.cacheMs) {
-      madeMs = now;
-      text = work();
-      text.catch(() => text = undefined);
-    }
-    return text;
-  };
 }
 
 function answer(status: number, body: string, headers: Record<string, string> = TEXT): Response {

@@ -10,7 +10,7 @@ export interface Permissions {
   list: boolean;
   /** Store records and commit roots. */
   put: boolean;
-  /** Get records. */
+  /** Get records, and say what came of it. */
   read: boolean;
   /** Forget snapshots, and bring them back. */
   delete: boolean;
@@ -70,6 +70,8 @@ export function permissionFor({ kind, signer, body }: Statement): keyof Permissi
     case EventKind.UNFORGET:
     case EventKind.POLICY:
       return "delete";
+    case EventKind.DRILL:
+      return "read";
     default:
       return undefined;
   }

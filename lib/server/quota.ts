@@ -8,21 +8,12 @@ import { formatByteSize } from "../flags.ts";
 import type { JournalState } from "../journal_state.ts";
 import { UPKEEP } from "../limits.ts";
 import { ErrorCode } from "../protocol_v4.ts";
+import type { QuotaBounds } from "../protocol_v4_usage.ts";
 import type { Clock } from "../time.ts";
 import type { Reserve } from "./reserve.ts";
 import { RequestError } from "./request_error.ts";
 
-/** A bound that is not there is none. */
-export interface Quota {
-  /** Size of the vault's packs. */
-  bytes?: number;
-  /** In force and in hold. */
-  snapshots?: number;
-  /** Not revoked. */
-  devices?: number;
-  /** What one device may store, bytes per second. */
-  rate?: number;
-}
+export type Quota = QuotaBounds;
 
 /** The settings outlive the index, so that `server rebuild` keeps them. */
 function settingOf(vaultId: string): string {

@@ -12,6 +12,7 @@ import type { Log, LogFields } from "../log.ts";
 import * as v4 from "../protocol_v4.ts";
 import { AnswerCode, ErrorCode, RequestCode } from "../protocol_v4.ts";
 import * as login from "../protocol_v4_login.ts";
+import { encodeUsage } from "../protocol_v4_usage.ts";
 import type { Clock } from "../time.ts";
 import type { Activity } from "./activity.ts";
 import { AnswerQueue } from "./answer_queue.ts";
@@ -79,6 +80,7 @@ const RULES: ReadonlyMap<number, "any" | "stranger" | "challenged" | keyof Permi
   [RequestCode.APPEND, "list"], // and what the kind of the statement needs
   [RequestCode.INVITE, "admin"],
   [RequestCode.SEEN, "list"],
+  [RequestCode.STATUS, "list"],
   [RequestCode.OPEN, "put"],
   [RequestCode.HAS, "put"],
   [RequestCode.PUT, "put"],
@@ -319,6 +321,8 @@ export class VaultSession {
         const seen = await this.#context.store.db.listSeen(vault.number);
         return await this.#answer(request, AnswerCode.SEEN, v4.encodeSeen(seen));
       }
+      case RequestCode.STATUS:
+        return await this.#answer(request, AnswerCode.USAGE, encodeUsage(await vault.usage()));
       case RequestCode.OPEN: {
         const grant = await member.open(decodeRequest(payload, v4.decodeSessionId));
         return await this.#answer(request, AnswerCode.SESSION, v4.encodeSessionGrant(grant));

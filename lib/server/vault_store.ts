@@ -8,6 +8,7 @@ import type { Database } from "../db.ts";
 import { ParityDatabase } from "../db_parity.ts";
 import { RecordDatabase } from "../db_records.ts";
 import { UpkeepDatabase } from "../db_upkeep.ts";
+import { UsageDatabase } from "../db_usage.ts";
 import { type InviteUse, VaultDatabase, type VaultRow } from "../db_vault.ts";
 import { syncDirectory } from "../durable.ts";
 import { recoveryId } from "../identity.ts";
@@ -25,6 +26,7 @@ import { JournalState } from "../journal_state.ts";
 import { STORE } from "../limits.ts";
 import type { Log } from "../log.ts";
 import type { Appended } from "../protocol_v4.ts";
+import type { Usage } from "../protocol_v4_usage.ts";
 import type { Clock } from "../time.ts";
 import { type AdoptionOptions, type AdoptionResult, adoptStore } from "./adoption.ts";
 import { Budget } from "./budget.ts";
@@ -44,6 +46,7 @@ import {
   statementHash,
   VaultJournal,
 } from "./vault_journal.ts";
+import { usageOf } from "./vault_usage.ts";
 
 const FOLDER_MODE = 0o700;
 
@@ -59,6 +62,7 @@ export interface Vault {
   /** Its part of the memory for frames and reads. */
   budget: Budget;
   quota: VaultQuota;
+  usage: () => Promise<Usage>;
 }
 
 export interface VaultStoreOptions {
@@ -75,7 +79,11 @@ export interface VaultStoreOptions {
   metrics?: Metrics;
 }
 
-type Prepared = AdoptionOptions & { upkeep: UpkeepDatabase; reserve?: Reserve };
+type Prepared = AdoptionOptions & {
+  upkeep: UpkeepDatabase;
+  usage: UsageDatabase;
+  reserve?: Reserve;
+};
 
 interface OpenVault {
   vault: Promise<Vault>;
@@ -213,7 +221,8 @@ export class VaultStore {
     const completeness = new Completeness({ ...this.#options, vaultNumber: number, reader });
     const packs = new PackWriter(options);
     const quota = new VaultQuota(options);
-    return { number, id, journal, packs, reader, parity, completeness, budget, quota };
+    const usage = usageOf(options);
+    return { number, id, journal, packs, reader, parity, completeness, budget, quota, usage };
   }
 
   async #found(statement: Uint8Array, token: Uint8Array): Promise<Appended> {
@@ -264,6 +273,7 @@ async function prepare(options: VaultStoreOptions): Promise<Prepared> {
     db: new VaultDatabase(db.sql),
     records: new RecordDatabase(db.sql),
     upkeep: new UpkeepDatabase(db.sql),
+    usage: new UsageDatabase(db.sql),
   };
   const parity = new PackParity({
     ...parts,

@@ -12,6 +12,7 @@ import { checkLogin, encryptLoginSecret, importRsaPublicKey } from "../../lib/lo
 import * as wire from "../../lib/protocol_v4.ts";
 import { AnswerCode, ErrorCode, RecordState, RequestCode } from "../../lib/protocol_v4.ts";
 import * as login from "../../lib/protocol_v4_login.ts";
+import { encodeUsage, type Usage } from "../../lib/protocol_v4_usage.ts";
 import { openServerKey, type ServerKey } from "../../lib/server/certificate.ts";
 import type { ServerPlace } from "../../lib/client/login_v4.ts";
 
@@ -54,6 +55,10 @@ interface Conversation {
 
 export class FakeServer {
   lies: Lies = { ...HONEST };
+  /** Undefined: it knows no STATUS. */
+  usage: Usage | undefined;
+  /** Its clock. */
+  now = Date.now;
   /** What WELCOME says of silence. */
   idleMs = 60_000;
   /** How often each request came. */
@@ -208,6 +213,9 @@ export class FakeServer {
       }
       case RequestCode.SEEN:
         return await say(AnswerCode.SEEN, wire.encodeSeen([]));
+      case RequestCode.STATUS:
+        if (this.usage === undefined) throw new Refusal(ErrorCode.PROTOCOL);
+        return await say(AnswerCode.USAGE, encodeUsage(this.usage));
       case RequestCode.OPEN:
         return await say(AnswerCode.SESSION, wire.encodeSessionGrant({ epoch: 1, expiresMs: 1e6 }));
       case RequestCode.HAS: {
@@ -289,7 +297,7 @@ export class FakeServer {
       role: this.journal.device(hello.id)?.role ?? login.RECOVERY_ROLE,
       headNumber: events.length,
       headHash: createHash("sha256").update(events.at(-1)!).digest(),
-      timeMs: Date.now(),
+      timeMs: this.now(),
       limits: { windowBytes: 48 << 20, idleMs: this.idleMs },
     });
   }
@@ -312,7 +320,7 @@ export class FakeServer {
       if (event.subarray(-statement.length).toHex() !== statement.toHex()) continue;
       return { number: index + 1, hash: createHash("sha256").update(event).digest() };
     }
-    const timeMs = Math.max(Date.now(), this.journal.isEmpty ? 0 : this.journal.facts.timeMs);
+    const timeMs = Math.max(this.now(), this.journal.isEmpty ? 0 : this.journal.facts.timeMs);
     const event = encodeEvent({ number: number + 1, previous: hash, timeMs }, statement);
     try {
       const placed = this.journal.apply(event);

@@ -1,7 +1,7 @@
 /**
  * Class A. Kills client or server at random moments of a backup, a forget, a collection, a scrub, a rebuild, a change of
- * keys, the making of parity; recovers as the docs say; and then wants every acknowledged snapshot back, exactly. All
- * faults hit one vault, one after another, as they do in life.
+ * keys, the making of parity, a drill; recovers as the docs say; and then wants every acknowledged snapshot back, exactly.
+ * All faults hit one vault, one after another, as they do in life.
  */
 import assert from "node:assert/strict";
 import { VAULT } from "../../lib/limits.ts";
@@ -15,7 +15,7 @@ const DAY_MS = 24 * 3600 * 1000;
 const KILL_MS_MAX = 1200;
 /** Everything is restored after so many faults, and at the end. */
 const RESTORE_EVERY = 40;
-const WORKS = ["backup", "forget", "gc", "scrub", "rebuild", "rotate", "parity"] as const;
+const WORKS = ["backup", "forget", "gc", "scrub", "rebuild", "rotate", "parity", "drill"] as const;
 type Work = typeof WORKS[number];
 
 export const KILL: FaultClass = {
@@ -74,7 +74,7 @@ class Kills implements BegunClass {
   }
 
   #begin(work: Work, random: Random): Running {
-    const { dataPath, source } = this.#rig;
+    const { dataPath, source, folder } = this.#rig;
     switch (work) {
       case "backup":
         return this.#rig.start("backup", source, "--json");
@@ -83,6 +83,8 @@ class Kills implements BegunClass {
         this.#rig.oracle.forget(snapshot, this.#rig.nowMs + VAULT.holdMs);
         return this.#rig.start("forget", snapshot);
       }
+      case "drill": // what it leaves when it is killed must not fill the machine's own place for it
+        return this.#rig.start("drill", "--to", folder);
       case "rotate":
         return this.#rig.start("keys", "rotate");
       case "parity": {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { EventKind } from "../../lib/journal.ts";
-import { encodeDevice, encodeRevoke } from "../../lib/journal_body.ts";
+import { encodeDevice, encodeDrill, encodeRevoke } from "../../lib/journal_body.ts";
 import { decryptLoginSecret, loginMessage, proveLogin } from "../../lib/login.ts";
 import * as v4 from "../../lib/protocol_v4.ts";
 import { AnswerCode, RequestCode } from "../../lib/protocol_v4.ts";
@@ -109,8 +109,13 @@ Deno.test("roles: a writer may put and list, and nothing else", async () => {
     );
     const revoke = await writer.statement(EventKind.REVOKE, encodeRevoke(deviceA.id));
     assert.equal(await writer.refused(RequestCode.APPEND, revoke), "FORBIDDEN");
+    const counts = { files: 1, bytes: 1, compared: 0, differing: 0, damaged: 0 };
+    const body = encodeDrill({ root: record.id, ...counts });
+    const drill = await writer.statement(EventKind.DRILL, body);
+    assert.equal(await writer.refused(RequestCode.APPEND, drill), "FORBIDDEN");
     await writer.append(EventKind.REVOKE, encodeRevoke(deviceB.id)); // itself it may
     assert.equal(await writer.refused(RequestCode.EVENTS, v4.encodeEventsAfter(0)), "FORBIDDEN");
+    assert.equal(await writer.refused(RequestCode.STATUS), "FORBIDDEN");
   });
 });
 

@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { EventKind, signStatement } from "../../lib/journal.ts";
 import { encodeCommit, encodeRoots } from "../../lib/journal_body.ts";
-import { STORE } from "../../lib/limits.ts";
+import { STORE, UPKEEP } from "../../lib/limits.ts";
 import * as v4 from "../../lib/protocol_v4.ts";
 import { AnswerCode, RequestCode } from "../../lib/protocol_v4.ts";
+import { decodeUsage } from "../../lib/protocol_v4_usage.ts";
 import { recordId, RecordType } from "../../lib/record.ts";
 import { BackupSessions } from "../../lib/server/backup_sessions.ts";
+import { writeQuota } from "../../lib/server/quota.ts";
 import {
   deviceA,
   deviceB,
@@ -466,3 +468,31 @@ function indexOf(bytes: Uint8Array, part: Uint8Array): number {
   }
   return -1;
 }
+
+Deno.test("STATUS tells a member of its own vault's space, quota and damage; asked often, of a moment ago", async () => {
+  await withServer(async (server) => {
+    const other = await server.found(deviceB);
+    await other.open();
+    await other.put(makeRecord(RecordType.DATA, [], 100_000));
+    const member = await server.found(deviceA);
+    const ask = async () => {
+      const { code, payload } = await member.client.request(RequestCode.STATUS);
+      assert.equal(code, AnswerCode.USAGE);
+      return decodeUsage(payload);
+    };
+    const empty = { storedBytes: 0, records: 0, condemned: 0, damaged: 0, collectedMs: 0 };
+    const unread = { packs: 0, unread: 0, oldestReadMs: 0 };
+    assert.deepEqual(await ask(), { ...empty, ...unread, quota: {} });
+    await member.open();
+    await member.put(makeRecord(RecordType.DATA, [], 5000), makeRecord(RecordType.DATA));
+    await writeQuota(server.vaults, member.vault.id.toHex(), { bytes: 1e6, rate: 2 ** 30 });
+    assert.equal((await ask()).records, 0);
+    server.clock.shiftMs += UPKEEP.usageMs;
+    const usage = await ask();
+    assert.deepEqual([usage.records, usage.damaged, usage.packs, usage.unread], [2, 0, 1, 1]);
+    assert.ok(usage.storedBytes > 5000 && usage.storedBytes < 10_000);
+    assert.deepEqual(usage.quota, { bytes: 1e6, rate: 2 ** 30 });
+    const stranger = await server.connect();
+    assert.equal(refusalOf(await stranger.request(RequestCode.STATUS)), "PROTOCOL");
+  });
+});

@@ -7,6 +7,7 @@ import { concatBytes } from "../../lib/bytes.ts";
 import {
   encodeCommit,
   encodeDevice,
+  encodeDrill,
   encodeFoundFields,
   encodePolicy,
   encodeRecoveryFields,
@@ -302,6 +303,11 @@ async function makeJournal(keys: VectorKeys): Promise<unknown> {
   };
   const restore = encodeRestore({ what: Restored.DEVICE, id: writer.id, number: 0 });
   place(encodeStatement({ ...unsigned, kind: EventKind.RESTORE, body: restore }), TIME_MS + 864e5);
+  const drill = encodeDrill({
+    ...{ root, files: 100, bytes: 2 ** 33 + 5, compared: 90, differing: 1, damaged: 2 },
+  });
+  const drilled = { kind: EventKind.DRILL, signer: owner.id, seen: state.newest, body: drill };
+  place(await signStatement(drilled, { vaultId, sign: owner.sign }), TIME_MS + 2 * 864e5);
   const drop = encodeRoots([root]);
   place(encodeStatement({ ...unsigned, kind: EventKind.DROP, body: drop }), TIME_MS + 31 * 864e5);
   return { vaultId: hex(vaultId), newest: hex(state.newest.hash), events };
