@@ -20,6 +20,7 @@ import {
 import { decodeRecovery, decodeRestore, Restored } from "../journal_body.ts";
 import { JournalState } from "../journal_state.ts";
 import { STORE, WIRE } from "../limits.ts";
+import type { Log } from "../log.ts";
 import type { Appended, EventsPage } from "../protocol_v4.ts";
 import type { Clock } from "../time.ts";
 import { JournalFile, type StoredEvent } from "./journal_file.ts";
@@ -29,6 +30,7 @@ export interface VaultJournalOptions {
   dataPath: string;
   db: VaultDatabase;
   clock: Clock;
+  log: Log;
 }
 
 /** Where the journals are, below the data folder. */
@@ -141,7 +143,7 @@ export class VaultJournal implements AsyncDisposable {
   /** Stores what the journal adds up to, so that it opens quickly, and closes it. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#exclusively(async () => {
-      if (this.#state.newest.number !== this.#checkpointNumber) await this.#checkpoint();
+      if (this.#state.newest.number !== this.#checkpointNumber) await this.#tryCheckpoint();
       this.#file[Symbol.dispose]();
     });
   }
@@ -183,7 +185,18 @@ export class VaultJournal implements AsyncDisposable {
 
   async #checkpointNowAndThen(): Promise<void> {
     const since = this.#state.newest.number - this.#checkpointNumber;
-    if (since >= STORE.checkpointEvents) await this.#checkpoint();
+    if (since >= STORE.checkpointEvents) await this.#tryCheckpoint();
+  }
+
+  /** What it saves is time: without it the events are applied once more at the next start. */
+  async #tryCheckpoint(): Promise<void> {
+    try {
+      await this.#checkpoint();
+    } catch (error) {
+      this.#options.log.error("checkpoint not written", error, {
+        vault: this.#options.vault.id.toHex(),
+      });
+    }
   }
 
   async #checkpoint(): Promise<void> {
