@@ -9,11 +9,20 @@ import { benchClassic } from "./classic.ts";
 import { benchCollection } from "./collection.ts";
 import { benchHas } from "./has.ts";
 import { benchPrimitives } from "./primitives.ts";
+import { benchScrub } from "./scrub.ts";
 import { benchStart } from "./start.ts";
 import { printTable } from "./table.ts";
 import { benchVault, VAULT_JOBS } from "./vault.ts";
 
-const NAMES = ["primitives", "classic", "start", "has", "collection", ...VAULT_JOBS] as const;
+const NAMES = [
+  "primitives",
+  "classic",
+  "start",
+  "has",
+  "collection",
+  "scrub",
+  ...VAULT_JOBS,
+] as const;
 
 const FLAGS = {
   rounds: { type: "string" },
@@ -40,6 +49,9 @@ if (names.includes("classic")) {
 }
 if (names.includes("start")) printTable("Start", await benchStart());
 if (names.includes("has")) printTable("HAS in the store", await benchHas({ scale }));
+if (names.includes("scrub")) {
+  printTable("Scrub, nothing else at work in the store", await benchScrub({ rounds, scale }));
+}
 if (names.includes("collection")) await benchCollection({ scale });
 const jobs = VAULT_JOBS.filter((job) => names.includes(job));
 if (jobs.length > 0) await benchVault({ rounds, scale, jobs, isAlone: values.alone === true });
