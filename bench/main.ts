@@ -7,6 +7,7 @@ import { UsageError } from "../lib/errors.ts";
 import { parseChoice, parseCount, parseFlags, readFlag } from "../lib/flags.ts";
 import { benchClassic } from "./classic.ts";
 import { benchCollection } from "./collection.ts";
+import { benchFlat } from "./flat.ts";
 import { benchHas } from "./has.ts";
 import { benchPrimitives } from "./primitives.ts";
 import { benchScrub } from "./scrub.ts";
@@ -21,6 +22,7 @@ const NAMES = [
   "has",
   "collection",
   "scrub",
+  "flat",
   ...VAULT_JOBS,
 ] as const;
 
@@ -53,6 +55,9 @@ if (names.includes("scrub")) {
   printTable("Scrub, nothing else at work in the store", await benchScrub({ rounds, scale }));
 }
 if (names.includes("collection")) await benchCollection({ scale });
+if (names.includes("flat")) {
+  printTable("Memory of a first backup", await benchFlat({ rounds, scale }));
+}
 const jobs = VAULT_JOBS.filter((job) => names.includes(job));
 if (jobs.length > 0) await benchVault({ rounds, scale, jobs, isAlone: values.alone === true });
 
