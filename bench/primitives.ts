@@ -1,12 +1,15 @@
-/** Throughput of the checksum and of AES-CBC, alone, in the pieces in which the programs use them. */
+/** Throughput of the checksum, of AES-CBC and of the ciphers for records, alone, in the pieces in which the programs use them. */
 import { createDecipheriv } from "node:crypto";
 import { Checksum } from "../lib/checksum.ts";
 import { CbcDecryptor, CbcEncryptor } from "../lib/crypto.ts";
 import { CLASSIC, CLIENT_DEFAULTS } from "../lib/limits.ts";
+import { decryptChaCha, encryptAead, encryptChaCha, ZERO_NONCE } from "../lib/vault/aead.ts";
 import { megabytesPerSecond, type Row } from "./table.ts";
 
 const WARM_UP_MS = 300;
 const MEASURE_MS = 1000;
+/** A record of small files; a chunk of a large one is about four times as large. */
+const RECORD_BYTES = 256 * 1024;
 
 export async function benchPrimitives(): Promise<Row[]> {
   const key = crypto.getRandomValues(new Uint8Array(16));
@@ -24,6 +27,32 @@ export async function benchPrimitives(): Promise<Row[]> {
       "AES-128-CBC decrypt, node:crypto",
       small,
       () => Promise.resolve(node.update(small)),
+    ),
+    ...await benchRecordCiphers(),
+  ];
+}
+
+async function benchRecordCiphers(): Promise<Row[]> {
+  const key = crypto.getRandomValues(new Uint8Array(32));
+  const record = randomBytes(RECORD_BYTES);
+  const context = { nonce: ZERO_NONCE, covered: new Uint8Array(4) };
+  const ciphertext = encryptChaCha(key, { ...context, parts: [record] });
+  const opening = { ...context, ciphertext, what: "record" };
+  return [
+    await measure(
+      "AES-256-GCM encrypt, WebCrypto",
+      record,
+      () => encryptAead(key, { ...context, plaintext: record }),
+    ),
+    await measure(
+      "ChaCha20-Poly1305 encrypt, node:crypto",
+      record,
+      () => Promise.resolve(encryptChaCha(key, { ...context, parts: [record] })),
+    ),
+    await measure(
+      "ChaCha20-Poly1305 decrypt, node:crypto",
+      record,
+      () => Promise.resolve(decryptChaCha(key, opening)),
     ),
   ];
 }

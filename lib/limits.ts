@@ -356,6 +356,11 @@ export const BACKUP = {
   recentIdsMax: 16_384,
   /** Entries that wait for the contents of an earlier one. */
   waitingEntriesMax: 4_096,
+  /** Entries in a message from the thread that walks, and messages that it may be ahead. */
+  scanBatchEntries: 512,
+  scanBatchesAheadMax: 8,
+  /** Entries that gather before the tree takes them, if none has to wait. */
+  entriesAheadMax: 256,
   /** Hard-linked files whose contents wait for their other names. */
   linkedFilesMax: 4_096,
   /** Segments of the last snapshot behind the walk whose references can be used again. */

@@ -18,17 +18,18 @@ export class MemoryKeeper {
 
   /** Collects if the heap has grown. Not for every file: it takes some microseconds. */
   check(): void {
-    const bytes = heapBytes();
+    const bytes = usedBytes();
     this.#baseBytes = Math.min(this.#baseBytes, bytes);
     if (bytes < this.#baseBytes + this.#growthBytesMax) return;
     this.#collect();
-    this.#baseBytes = heapBytes();
+    this.#baseBytes = usedBytes();
   }
 }
 
-function heapBytes(): number {
-  const { heapTotal, external } = Deno.memoryUsage();
-  return heapTotal + external;
+/** Not what the engine has set aside: it does that for the young objects as well, which it collects by itself. */
+function usedBytes(): number {
+  const { heapUsed, external } = Deno.memoryUsage();
+  return heapUsed + external;
 }
 
 /** The engine's collector, which is not there until it is asked for. */

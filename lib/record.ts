@@ -8,7 +8,8 @@ import { ByteReader, ByteWriter, TruncatedError } from "./bytes.ts";
 import { DamagedError } from "./errors.ts";
 import { VAULT } from "./limits.ts";
 
-export const RECORD_VERSION = 1;
+/** It names the cipher of what a record seals. 1 was AES-GCM, before there was a release. */
+export const RECORD_VERSION = 2;
 /** Size of a record's id, and so of a link: a SHA-256. */
 export const RECORD_ID_BYTES = 32;
 /** Size of a header without links: version 1, type 1, number of links 2. */

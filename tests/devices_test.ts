@@ -50,8 +50,8 @@ Deno.test("a writer's whole profile and the server's whole disk open nothing tha
     const { recordKey } = deriveWriteKeys(stolen.keyring.epochs[0].writeSecret);
     for (const [id, record] of records) {
       if (decodeRecord(record).type !== RecordType.DATA) continue;
-      const opening = openRecord(record, { id: Uint8Array.fromHex(id), key: recordKey });
-      await assert.rejects(opening, DamagedError);
+      const open = () => openRecord(record, { id: Uint8Array.fromHex(id), key: recordKey });
+      assert.throws(open, DamagedError);
     }
     for (const folder of [bench.path("writer"), bench.server.dataPath]) {
       assert.ok(!holdsText(folder, secret), `${folder} holds it in clear`);
@@ -65,7 +65,7 @@ Deno.test("a writer's whole profile and the server's whole disk open nothing tha
     const session = sessions.get(rootSession(record).toHex())!;
     const root = await openRoot(record, { id: Uint8Array.fromHex(snapshot), session });
     const key = unmaskKey(session, root.top);
-    const top = await openRecord(records.get(root.top.id.toHex())!, { id: root.top.id, key });
+    const top = openRecord(records.get(root.top.id.toHex())!, { id: root.top.id, key });
     assert.match(new TextDecoder().decode(top.plaintext), /plans/);
   });
 });

@@ -6,6 +6,7 @@ import {
   decodeRecord,
   encodeRecordHeader,
   headerSize,
+  RECORD_VERSION,
   recordId,
   RecordType,
 } from "../lib/record.ts";
@@ -23,7 +24,7 @@ Deno.test("recordId() is the SHA-256 of the whole record", () => {
 Deno.test("encodeRecordHeader() gives version, type, number of links and links", () => {
   const links = [new Uint8Array(32).fill(0xaa), new Uint8Array(32).fill(0xbb)];
   const header = encodeRecordHeader({ type: RecordType.SEGMENT, links });
-  assert.equal(header.toHex(), "01030200" + "aa".repeat(32) + "bb".repeat(32));
+  assert.equal(header.toHex(), "02030200" + "aa".repeat(32) + "bb".repeat(32));
   assert.equal(header.length, headerSize(2));
 });
 
@@ -61,7 +62,7 @@ Deno.test("decodeRecord() rejects unknown versions and types", () => {
   for (let value = 0; value < 256; value++) {
     const version = record.slice();
     version[0] = value;
-    if (value !== 1) assert.throws(() => decodeRecord(version), /version/);
+    if (value !== 2) assert.throws(() => decodeRecord(version), /version/);
     const type = record.slice();
     type[1] = value;
     if (value < 1 || value > 6) assert.throws(() => decodeRecord(type), /type/);
@@ -72,17 +73,17 @@ Deno.test("decodeRecord() rejects links of data and session records", () => {
   for (const type of [RecordType.DATA, RecordType.SESSION]) {
     assert.throws(() => encodeRecordHeader({ type, links: [new Uint8Array(32)] }), RangeError);
     const record = new Uint8Array(100);
-    record.set([1, type, 1, 0]);
+    record.set([RECORD_VERSION, type, 1, 0]);
     assert.throws(() => decodeRecord(record), /1 links/);
   }
 });
 
 Deno.test("decodeRecord() holds to the bounds", () => {
   const largest = new Uint8Array(VAULT.recordBytesMax);
-  largest.set([1, RecordType.DATA]);
+  largest.set([RECORD_VERSION, RecordType.DATA]);
   decodeRecord(largest);
   const larger = new Uint8Array(VAULT.recordBytesMax + 1);
-  larger.set([1, RecordType.DATA]);
+  larger.set([RECORD_VERSION, RecordType.DATA]);
   assert.throws(() => decodeRecord(larger), /at most/);
 
   const links = new Array(VAULT.linksMax).fill(new Uint8Array(32));
@@ -93,6 +94,6 @@ Deno.test("decodeRecord() holds to the bounds", () => {
     RangeError,
   );
   const many = new Uint8Array(headerSize(VAULT.linksMax + 1) + 16);
-  many.set([1, RecordType.SEGMENT, 0x01, 0x20]);
+  many.set([RECORD_VERSION, RecordType.SEGMENT, 0x01, 0x20]);
   assert.throws(() => decodeRecord(many), /8193 links/);
 });

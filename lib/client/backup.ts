@@ -12,12 +12,13 @@ import { type BackupResult, runBackup } from "./backup_run.ts";
 import type { BackupTally } from "./backup_tally.ts";
 import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
 import { runDryBackup } from "./dry_backup.ts";
-import { type Exclude, makeExclude } from "./exclude.ts";
+import { type ExcludeRules, makeExclude } from "./exclude.ts";
 import { Interruption } from "./interrupt.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { readProfile } from "./profile.ts";
-import { type FolderIdentity, scanTree, sortRoots } from "./scan.ts";
+import { type FolderIdentity, sortRoots } from "./scan.ts";
 import { hostName } from "./terminal.ts";
+import { TreeScanner } from "./tree_scanner.ts";
 import { openVault } from "./vault_access.ts";
 
 const HELP = `client backup: makes a snapshot of files and folders
@@ -53,7 +54,7 @@ const FLAGS = {
 
 interface BackupCommandOptions {
   roots: string[];
-  exclude: Exclude;
+  exclude: ExcludeRules;
   tags: string[];
   isOneFileSystem: boolean;
   isDry: boolean;
@@ -70,10 +71,11 @@ export const BACKUP_COMMAND: Command = {
 async function backup(options: BackupCommandOptions): Promise<number> {
   const { folder, isDry, json } = options;
   const startedAt = performance.now();
+  using scanner = makeScanner(options);
   if (isDry) {
     const profile = await readProfile(folder);
     const tally = await runDryBackup(profile, {
-      plan: makePlan(options, hostName(profile.deviceName)),
+      plan: makePlan(options, { scanner, host: hostName(profile.deviceName) }),
       json,
     });
     return finish(tally);
@@ -89,7 +91,7 @@ async function backup(options: BackupCommandOptions): Promise<number> {
     }
     using progress = new BackupProgress();
     const result = await runBackup(vault, {
-      plan: makePlan(options, hostName(vault.profile.deviceName)),
+      plan: makePlan(options, { scanner, host: hostName(vault.profile.deviceName) }),
       interrupted,
       workers: Math.min(BACKUP.workersMax, Math.max(1, navigator.hardwareConcurrency)),
       onPass: (tally, expected) => progress.follow(tally, expected),
@@ -103,15 +105,19 @@ async function backup(options: BackupCommandOptions): Promise<number> {
   }
 }
 
-function makePlan(options: BackupCommandOptions, host: string): BackupPlan {
-  const { roots, tags, exclude, isOneFileSystem, folder } = options;
-  const ownFolder = identify(folder.path);
+function makeScanner(
+  { roots, exclude, isOneFileSystem, folder }: BackupCommandOptions,
+): TreeScanner {
+  return new TreeScanner({ roots, exclude, isOneFileSystem, ownFolder: identify(folder.path) });
+}
+
+function makePlan(
+  { roots, tags }: BackupCommandOptions,
+  { scanner, host }: { scanner: TreeScanner; host: string },
+): BackupPlan {
   return {
     ...{ roots, tags, host },
-    scan: (tally) => {
-      const onSkip = (path: string, reason: string) => tally.skip(path, reason);
-      return scanTree(roots, { exclude, isOneFileSystem, ownFolder, onSkip });
-    },
+    scan: (tally) => scanner.scan(({ path, reason }) => tally.skip(path, reason)),
   };
 }
 
@@ -157,9 +163,11 @@ function parseOptions(args: string[]): BackupCommandOptions {
   }
   const folder = profileOf(values);
   const patternTexts = readTexts(values, "exclude-file").map(readPatterns);
+  const exclude = { globs: readTexts(values, "exclude"), patternTexts };
+  makeExclude(exclude); // complains about bad globs
   return {
     roots: sortRoots(positionals.map(checkRoot)),
-    exclude: makeExclude({ globs: readTexts(values, "exclude"), patternTexts }),
+    exclude,
     tags: checkTags(readTexts(values, "tag")),
     isOneFileSystem: values["one-file-system"] === true,
     isDry: values["dry-run"] === true,

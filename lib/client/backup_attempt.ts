@@ -31,8 +31,8 @@ export interface BackupPlan {
   roots: string[];
   tags: string[];
   host: string;
-  /** Begins the walk, which tells the tally what it had to leave out. */
-  scan: (tally: BackupTally) => Iterable<Scanned>;
+  /** Begins the walk, which tells the tally what it had to leave out. Some entries at a time. */
+  scan: (tally: BackupTally) => AsyncIterable<Scanned[]>;
 }
 
 export interface AttemptOptions {

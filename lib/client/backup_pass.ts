@@ -20,12 +20,12 @@ import type { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
 
 /** How long the walk may keep everything else from its turn. */
+const TURN_MS = 50;
 /** Entries between two looks at the memory. */
 const ENTRIES_PER_CHECK = 1024;
-const TURN_MS = 50;
 
 export interface PassOptions {
-  entries: Iterable<Scanned>;
+  entries: AsyncIterable<Scanned[]>;
   kept: KeptCursor | undefined;
   jobs: FileJobs;
   emit: Emit;
@@ -55,16 +55,19 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   const memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
   let count = 0;
   let turnAt = performance.now() + TURN_MS;
-  for (const scanned of entries) {
-    if (queue.isFull) {
-      await jobs.flush({ isLast: false });
-      await queue.room();
+  for await (const batch of entries) {
+    for (const scanned of batch) {
+      if (queue.isFull) {
+        await jobs.flush({ isLast: false });
+        await queue.room();
+      }
+      if (queue.isAhead) await queue.caughtUp();
+      queue.push(await visit(scanned, options, linked));
+      if (++count % ENTRIES_PER_CHECK === 0) memory.check();
+      if (performance.now() < turnAt) continue;
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      turnAt = performance.now() + TURN_MS;
     }
-    queue.push(await visit(scanned, options, linked));
-    if (++count % ENTRIES_PER_CHECK === 0) memory.check();
-    if (performance.now() < turnAt) continue;
-    await new Promise((resolve) => setTimeout(resolve, 0));
-    turnAt = performance.now() + TURN_MS;
   }
   tally.isScanned = true;
   await jobs.flush({ isLast: true });
@@ -122,8 +125,10 @@ async function build(
   for (;;) {
     const batch = await queue.take();
     if (batch.length === 0) return await builder.finish();
-    for (const { entry, outcome } of batch) {
-      const done = outcome === undefined ? entry : complete(entry, await outcome, tally);
+    for (const waiting of batch) {
+      const { entry } = waiting;
+      const outcome = waiting.outcome && await queue.outcomeOf(waiting);
+      const done = outcome === undefined ? entry : complete(entry, outcome, tally);
       if (done !== undefined) {
         use.add(done);
         await builder.add(done);

@@ -181,7 +181,7 @@ export class CheckWalk {
     try {
       if (state !== RecordState.FOUND) throw recordError(reference.id, state);
       if (key instanceof DamagedError) throw key;
-      const { type, plaintext } = await openRecord(bytes, { id: reference.id, key });
+      const { type, plaintext } = openRecord(bytes, { id: reference.id, key });
       if (type !== RecordType.DATA || plaintext.length < end) {
         throw new DamagedError("Cannot read record: it holds less than its entries say");
       }

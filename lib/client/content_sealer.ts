@@ -46,7 +46,7 @@ export class ContentSealer {
   async #seal(plaintext: Uint8Array): Promise<Reference> {
     try {
       const content = { type: RecordType.DATA, links: [], plaintext };
-      const sealed = await sealParts(this.#recordKey, content);
+      const sealed = sealParts(this.#recordKey, content);
       const reference = maskKey(this.#session, sealed);
       const { id, header, body } = sealed;
       // A data record's header is a few bytes, and goes with the id.

@@ -19,14 +19,16 @@ export async function runDryBackup(
     has: (ids) => Promise.resolve(ids.map(() => true)), // as the server would say if all is well
     onDamage: () => {},
   });
-  for (const { entry } of plan.scan(tally)) {
-    if (entry.type !== "file") continue;
-    const { state } = await compareWithKept(cursor, entry);
-    tally.count(entry, state);
-    if (state === "unchanged") continue;
-    const { path, size } = entry;
-    if (json) print(JSON.stringify({ event: "would read", path, size, state }));
-    else print(`${state.padEnd(7)}  ${escapeText(path)}`);
+  for await (const batch of plan.scan(tally)) {
+    for (const { entry } of batch) {
+      if (entry.type !== "file") continue;
+      const { state } = await compareWithKept(cursor, entry);
+      tally.count(entry, state);
+      if (state === "unchanged") continue;
+      const { path, size } = entry;
+      if (json) print(JSON.stringify({ event: "would read", path, size, state }));
+      else print(`${state.padEnd(7)}  ${escapeText(path)}`);
+    }
   }
   return tally;
 }

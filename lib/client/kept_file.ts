@@ -11,8 +11,9 @@ import { DamagedError } from "../errors.ts";
 import { BACKUP } from "../limits.ts";
 import { RECORD_ID_BYTES, RecordType } from "../record.ts";
 import type { RecordContent } from "../vault/seal.ts";
+import { TAG_BYTES } from "../vault/aead.ts";
 import { MASKED_KEY_BYTES, type Reference } from "../vault/session.ts";
-import { BlockSealer, TAG_BYTES } from "./kept_seal.ts";
+import { BlockSealer } from "./kept_seal.ts";
 
 const MAGIC = new TextEncoder().encode("holdfast kept 2\n");
 const FILE_ID_BYTES = 16;

@@ -58,7 +58,7 @@ export class RecordLoader {
   /** Gets the record of a reference and opens it. @throws {DamagedError} if it is not there, or not right */
   readonly load = async (reference: Reference): Promise<RecordContent> => {
     const [record, key] = await Promise.all([this.fetch(reference.id), this.unmask(reference)]);
-    return await openRecord(record, { id: reference.id, key });
+    return openRecord(record, { id: reference.id, key });
   };
 
   /** The key of the record that a reference names. */

@@ -89,7 +89,7 @@ export class RestoreWriter {
     const { id, key } = records[index];
     try {
       if (state !== RecordState.FOUND) throw recordError(id, state);
-      const opened = await openRecord(record, { id, key });
+      const opened = openRecord(record, { id, key });
       running.write(index, opened.plaintext);
       opened.release();
     } catch (error) {

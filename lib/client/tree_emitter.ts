@@ -29,7 +29,7 @@ export class TreeEmitter {
   /** The builders' way out; see `Emit`. */
   readonly emit = async (content: RecordContent): Promise<Reference> => {
     const { recordKey, session, sender, kept, recorder } = this.#options;
-    const sealed = await sealRecord(recordKey, content);
+    const sealed = sealRecord(recordKey, content);
     const known = kept?.known(sealed.id);
     const reference = known?.reference ?? maskKey(session, sealed);
     if (known?.isThere !== true) await sender.send({ id: sealed.id, parts: [sealed.record] });

@@ -15,8 +15,10 @@ const RATIO_MAX = 0.97;
 const SAMPLE_BYTES = 16 * 1024;
 /** Below this the samples would be most of the contents. */
 const SAMPLED_BYTES_MIN = 8 * SAMPLE_BYTES;
-/** What the runtime makes room for at a time; its default of 16 KiB means many calls. */
+/** What decompression makes room for at a time; the default of 16 KiB means many calls. */
 const CHUNK_BYTES = 128 * 1024;
+/** The runtime takes smaller buffers out of one that many share. */
+const ROOM_BYTES_MIN = 16 * 1024;
 /**
  * Bytes as unevenly spread as this compress by themselves, without any repetition: by 16 % at least, whatever else is in them.
  * A count of them tells it in a fraction of the time of a trial.
@@ -25,6 +27,7 @@ const PLAIN_BITS_PER_BYTE = 6.7;
 
 export interface Compressed {
   codec: Codec;
+  /** Compressed bytes are alone in their buffer, raw ones are the contents themselves. */
   bytes: Uint8Array;
 }
 
@@ -72,9 +75,24 @@ function takeSamples(content: Uint8Array): Uint8Array {
   return samples;
 }
 
+/**
+ * With room for the longest result there is one piece, and nothing to join. It is alone in its buffer.
+ * The frame names the size of the contents, which makes the tables fit them.
+ */
 function deflate(content: Uint8Array): Uint8Array {
-  const params = { [constants.ZSTD_c_compressionLevel]: LEVEL };
-  return asBytes(zstdCompressSync(content, { chunkSize: CHUNK_BYTES, params }));
+  const room = Math.max(ROOM_BYTES_MIN, compressedBytesMax(content.length));
+  const options = {
+    params: { [constants.ZSTD_c_compressionLevel]: LEVEL },
+    pledgedSrcSize: content.length,
+    chunkSize: room,
+  };
+  const bytes = zstdCompressSync(content, options);
+  return bytes.buffer.byteLength === room ? asBytes(bytes) : new Uint8Array(bytes);
+}
+
+/** What does not compress grows by this: `ZSTD_COMPRESSBOUND` of zstd.h. */
+function compressedBytesMax(size: number): number {
+  return size + (size >> 8) + Math.max(0, (128 * 1024 - size) >> 11);
 }
 
 function asBytes(buffer: Uint8Array): Uint8Array {

@@ -15,7 +15,7 @@ import { DamagedError } from "../errors.ts";
 import { hmac } from "../kdf.ts";
 import { VAULT } from "../limits.ts";
 import { decodeRecord, encodeRecordHeader, recordId, type RecordType } from "../record.ts";
-import { decryptAead, encryptAead, ZERO_NONCE } from "./aead.ts";
+import { decryptChaCha, encryptChaCha, ZERO_NONCE } from "./aead.ts";
 import { Codec, compress, decompress } from "./compress.ts";
 import { padmeSize } from "./padme.ts";
 
@@ -51,24 +51,21 @@ export interface SealedParts extends Omit<SealedRecord, "record"> {
 }
 
 /** Seals contents of up to {@link VAULT.plaintextBytesMax} bytes. The same contents: the same record. */
-export async function sealRecord(
-  recordKey: Uint8Array,
-  { type, links, plaintext }: RecordContent,
-): Promise<SealedRecord> {
-  const { id, key, header, body } = await sealParts(recordKey, { type, links, plaintext });
+export function sealRecord(recordKey: Uint8Array, content: RecordContent): SealedRecord {
+  const { id, key, header, body } = sealParts(recordKey, content);
   return { id, key, record: concatBytes(header, body) };
 }
 
 /** The same without joining header and body, which are megabytes to copy. */
-export async function sealParts(
+export function sealParts(
   recordKey: Uint8Array,
   { type, links, plaintext }: RecordContent,
-): Promise<SealedParts> {
+): SealedParts {
   const header = encodeRecordHeader({ type, links });
-  const padded = padContent(plaintext);
-  const key = hmac(recordKey, header, padded);
-  const body = await encryptAead(key, { nonce: ZERO_NONCE, covered: header, plaintext: padded });
-  releaseBytes(padded);
+  const { parts, release } = contentParts(plaintext);
+  const key = hmac(recordKey, header, ...parts);
+  const body = encryptChaCha(key, { nonce: ZERO_NONCE, covered: header, parts });
+  release();
   return { id: recordId(header, body), key, header, body };
 }
 
@@ -77,14 +74,14 @@ export async function sealParts(
  *
  * @throws {DamagedError} if it is not the record of that id, or not sealed with that key
  */
-export async function openRecord(
+export function openRecord(
   record: Uint8Array,
   { id, key }: { id: Uint8Array; key: Uint8Array },
-): Promise<OpenedRecord> {
+): OpenedRecord {
   checkRecordId(record, id);
   const { type, links, header, body } = decodeRecord(record);
   const fields = { nonce: ZERO_NONCE, covered: header, ciphertext: body };
-  const padded = await decryptAead(key, { ...fields, what: `record ${id.toHex()}` });
+  const padded = decryptChaCha(key, { ...fields, what: `record ${id.toHex()}` });
   const plaintext = unpadContent(padded);
   if (plaintext.buffer === padded.buffer) {
     return { type, links, plaintext, release: () => releaseBuffer(padded) };
@@ -102,16 +99,23 @@ export function checkRecordId(record: Uint8Array, id: Uint8Array): void {
 
 /** Codec, length, the contents raw or compressed, and zeros up to the padded size. */
 export function padContent(plaintext: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { parts, release } = contentParts(plaintext);
+  const padded = concatBytes(...parts);
+  release();
+  return padded;
+}
+
+/** The same in parts, and what gives their memory back. */
+function contentParts(plaintext: Uint8Array): { parts: Uint8Array[]; release: () => void } {
   if (plaintext.length > VAULT.plaintextBytesMax) {
     throw new RangeError(`Record of ${plaintext.length} bytes`);
   }
   const { codec, bytes } = compress(plaintext);
   const size = CONTENT_PREFIX_BYTES + bytes.length;
+  const prefix = new ByteWriter(CONTENT_PREFIX_BYTES).u8(codec).u32(bytes.length).done();
   const padding = new Uint8Array(padmeSize(size) - size);
-  const padded = new ByteWriter(size + padding.length).u8(codec).u32(bytes.length).bytes(bytes)
-    .bytes(padding).done();
-  if (codec === Codec.ZSTD) releaseBytes(bytes);
-  return padded;
+  const release = codec === Codec.ZSTD ? () => releaseBuffer(bytes) : () => {};
+  return { parts: [prefix, bytes, padding], release };
 }
 
 /** @throws {DamagedError} if it is not what {@link padContent} makes */

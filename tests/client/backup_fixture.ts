@@ -206,7 +206,7 @@ async function makeLoad({ profile, session }: VaultAccess): Promise<Load> {
       const known = records.get(id.toHex());
       if (known !== undefined) return known;
       const key = unmaskKey(await findSession(reference.session), reference);
-      const content = await openRecord(await get(id), { id, key });
+      const content = openRecord(await get(id), { id, key });
       records.set(id.toHex(), content);
       if (records.size > 20) records.delete(records.keys().next().value!);
       return content;

@@ -141,11 +141,11 @@ Deno.test("a backup under way when the keys change is refused, and goes on with 
     const result = await runBackup(vault, {
       plan: {
         ...{ roots: [source], tags: [], host: "test" },
-        scan: function* (tally) {
+        scan: async function* (tally) {
           if (++scans === 1) rotateNow(bench);
           const onSkip = (path: string, reason: string) => tally.skip(path, reason);
           const options = { exclude: () => false, isOneFileSystem: false, ownFolder: undefined };
-          yield* scanTree([source], { ...options, onSkip });
+          yield [...scanTree([source], { ...options, onSkip })];
         },
       },
       interrupted: new Promise<never>(() => {}),

@@ -83,7 +83,7 @@ export class VaultFixture {
     const session = await createSession({ vaultId, epoch: 1, readKey });
     this.server.records.set(session.id.toHex(), session.record);
     const emit = async (content: RecordContent) => {
-      const { id, key, record } = await sealRecord(keys.recordKey, content);
+      const { id, key, record } = sealRecord(keys.recordKey, content);
       this.server.records.set(id.toHex(), record);
       return maskKey(session, { id, key });
     };

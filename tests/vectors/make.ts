@@ -176,7 +176,7 @@ async function sealAll(): Promise<unknown> {
   ];
   const vectors = [];
   for (const [name, content] of contents) {
-    const { id, key, record } = await sealRecord(recordKey, content);
+    const { id, key, record } = sealRecord(recordKey, content);
     const { type, links, plaintext } = content;
     const { maskedKey } = maskKey(SESSION, { id, key });
     vectors.push({

@@ -1,0 +1,69 @@
+/** The thread that walks a tree (`tree_scanner.ts`): sends what it finds, and waits when it is too far ahead. */
+/// <reference lib="deno.worker" />
+import { BACKUP } from "../limits.ts";
+import { type ExcludeRules, makeExclude } from "./exclude.ts";
+import { type FolderIdentity, type Scanned, scanTree } from "./scan.ts";
+import { encodeBatch, type ScanBatch, type Skip } from "./scan_batch.ts";
+import { encodeWorkerError } from "./worker_error.ts";
+import type { WorkerFault } from "./backup_job.ts";
+
+/** What is to be walked. */
+export interface ScanPlan {
+  /** Sorted, none in another. */
+  roots: string[];
+  exclude: ExcludeRules;
+  isOneFileSystem: boolean;
+  ownFolder: FolderIdentity | undefined;
+}
+
+export type ToScanner =
+  | { type: "scan"; plan: ScanPlan }
+  /** One batch has been taken. */
+  | { type: "taken" };
+
+export type FromScanner =
+  | { type: "batch"; batch: ScanBatch }
+  | { type: "end" }
+  | { type: "failed"; fault: WorkerFault };
+
+/** A slow file system is not waited for until a batch is full. */
+const BATCH_MS = 100;
+
+let batchesAhead = 0;
+let wake = () => {};
+
+self.onmessage = ({ data }: MessageEvent<ToScanner>) => {
+  if (data.type === "taken") {
+    batchesAhead--;
+    return wake();
+  }
+  scan(data.plan).catch((error) => say({ type: "failed", fault: encodeWorkerError(error) }));
+};
+
+async function scan({ roots, exclude, isOneFileSystem, ownFolder }: ScanPlan): Promise<void> {
+  let found: Scanned[] = [];
+  let skips: Skip[] = [];
+  let sentAt = performance.now();
+  const send = async () => {
+    while (batchesAhead >= BACKUP.scanBatchesAheadMax) {
+      await new Promise<void>((resolve) => wake = resolve);
+    }
+    batchesAhead++;
+    const batch = encodeBatch(found, skips);
+    say({ type: "batch", batch }, [batch.numbers.buffer]);
+    [found, skips, sentAt] = [[], [], performance.now()];
+  };
+  const onSkip = (path: string, reason: string) => void skips.push({ path, reason });
+  const options = { exclude: makeExclude(exclude), isOneFileSystem, ownFolder, onSkip };
+  for (const scanned of scanTree(roots, options)) {
+    found.push(scanned);
+    const isFull = found.length + skips.length >= BACKUP.scanBatchEntries;
+    if (isFull || performance.now() - sentAt > BATCH_MS) await send();
+  }
+  await send();
+  say({ type: "end" });
+}
+
+function say(message: FromScanner, transfer: Transferable[] = []): void {
+  self.postMessage(message, transfer);
+}

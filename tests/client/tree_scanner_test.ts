@@ -1,0 +1,84 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import fc from "fast-check";
+import { BACKUP } from "../../lib/limits.ts";
+import { decodeBatch, encodeBatch, type Skip } from "../../lib/client/scan_batch.ts";
+import { type Scanned, scanTree } from "../../lib/client/scan.ts";
+import type { ScanPlan } from "../../lib/client/scan_worker.ts";
+import { TreeScanner } from "../../lib/client/tree_scanner.ts";
+import { withFolder } from "../folder.ts";
+import { check } from "../property.ts";
+
+const TEXT = fc.string({ unit: "binary", maxLength: 8 })
+  .filter((text) => text.isWellFormed() && !text.includes("\0"));
+const SCANNED: fc.Arbitrary<Scanned> = fc.record({
+  entry: fc.record({
+    path: TEXT.map((text) => `/${text}`),
+    ...{ size: fc.maxSafeNat(), mode: fc.nat({ max: 0o7777 }), uid: fc.nat(), gid: fc.nat() },
+    ...{ mtimeMs: fc.maxSafeInteger(), ctimeMs: fc.maxSafeInteger() },
+    ...{ inode: fc.maxSafeNat(), nlink: fc.nat() },
+  }).chain((entry) =>
+    fc.oneof(
+      fc.constantFrom<Scanned["entry"]>({ ...entry, type: "file" }, { ...entry, type: "dir" }),
+      TEXT.map((target): Scanned["entry"] => ({ ...entry, type: "symlink", target })),
+    )
+  ),
+  device: fc.maxSafeNat(),
+  allocatedBytes: fc.oneof(fc.maxSafeNat(), fc.constant(Infinity)),
+});
+
+Deno.test("a batch comes out of a message as it went in", () => {
+  check(fc.property(fc.array(SCANNED, { maxLength: 20 }), (scanned) => {
+    const message = structuredClone(encodeBatch(scanned, []));
+    assert.deepEqual(decodeBatch(message), scanned.map((one) => ({ ...one, entry: one.entry })));
+  }));
+});
+
+Deno.test("TreeScanner finds what scanTree() finds, in order, each time it is asked", async () => {
+  await withFolder(async (folder) => {
+    const files = BACKUP.scanBatchEntries * (BACKUP.scanBatchesAheadMax + 3);
+    for (let i = 0; i < files; i++) {
+      if (i % 500 === 0) Deno.mkdirSync(join(folder, `d${i / 500}`));
+      Deno.writeTextFileSync(join(folder, `d${Math.floor(i / 500)}`, `f${i}`), "");
+    }
+    Deno.symlinkSync("somewhere", join(folder, "link"));
+    Deno.symlinkSync("elsewhere", join(folder, "other link"));
+    new Deno.Command("mkfifo", { args: [join(folder, "pipe")] }).outputSync();
+    const plan: ScanPlan = {
+      roots: [folder],
+      exclude: { globs: ["f7*"], patternTexts: [] },
+      ...{ isOneFileSystem: false, ownFolder: undefined },
+    };
+    const expected: Scanned[] = [];
+    const options = { ...plan, exclude: ({ name }: { name: string }) => name.startsWith("f7") };
+    const onSkip = (path: string) => assert.equal(path, join(folder, "pipe"));
+    for (const scanned of scanTree([folder], { ...options, onSkip })) expected.push(scanned);
+    using scanner = new TreeScanner(plan);
+    for (let round = 0; round < 2; round++) {
+      const skips: Skip[] = [];
+      const found: Scanned[] = [];
+      for await (const batch of scanner.scan((skip) => skips.push(skip))) found.push(...batch);
+      assert.deepEqual(found, expected);
+      assert.deepEqual(skips, [{ path: join(folder, "pipe"), reason: "it is a pipe" }]);
+    }
+  });
+});
+
+Deno.test("a walk that is left before its end ends its thread", async () => {
+  await withFolder(async (folder) => {
+    const names = Array.from({ length: BACKUP.scanBatchEntries * 2 }, (_, i) => `f${i}`);
+    for (const name of names) Deno.writeTextFileSync(join(folder, name), "");
+    const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
+    using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
+    for await (const batch of scanner.scan(() => {})) {
+      assert.ok(batch.length > 0 && batch.length <= BACKUP.scanBatchEntries);
+      break;
+    }
+  });
+});
+
+Deno.test("what ends the walk in its thread ends it here, with the same message", async () => {
+  const plan = { roots: ["/"], exclude: { globs: [""], patternTexts: [] } };
+  using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
+  await assert.rejects(scanner.scan(() => {}).next(), /glob: it is empty/);
+});
