@@ -7,9 +7,11 @@ import { UsageError } from "../lib/errors.ts";
 import { parseChoice, parseCount, parseFlags, readFlag } from "../lib/flags.ts";
 import { benchClassic } from "./classic.ts";
 import { benchCollection } from "./collection.ts";
+import { benchFlat } from "./flat.ts";
 import { benchHas } from "./has.ts";
 import { benchParity } from "./parity.ts";
 import { benchPrimitives } from "./primitives.ts";
+import { benchScrub } from "./scrub.ts";
 import { benchStart } from "./start.ts";
 import { printTable } from "./table.ts";
 import { benchVault, VAULT_JOBS } from "./vault.ts";
@@ -21,6 +23,8 @@ const NAMES = [
   "has",
   "parity",
   "collection",
+  "scrub",
+  "flat",
   ...VAULT_JOBS,
 ] as const;
 
@@ -49,9 +53,15 @@ if (names.includes("classic")) {
 }
 if (names.includes("start")) printTable("Start", await benchStart());
 if (names.includes("has")) printTable("HAS in the store", await benchHas({ scale }));
+if (names.includes("scrub")) {
+  printTable("Scrub, nothing else at work in the store", await benchScrub({ rounds, scale }));
+}
 if (names.includes("collection")) await benchCollection({ scale });
 if (names.includes("parity")) {
   printTable("Parity of a pack of 16 MiB, one thread of JavaScript", await benchParity());
+}
+if (names.includes("flat")) {
+  printTable("Memory of a first backup", await benchFlat({ rounds, scale }));
 }
 const jobs = VAULT_JOBS.filter((job) => names.includes(job));
 if (jobs.length > 0) await benchVault({ rounds, scale, jobs, isAlone: values.alone === true });

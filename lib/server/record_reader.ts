@@ -25,11 +25,14 @@ export type ReadRecord =
   | { index: number; state: "found"; bytes: Uint8Array }
   | { index: number; state: "missing" | "damaged" };
 
+/** What of a record's row says where it is. */
+type PlaceRow = Pick<RecordRow, "pack" | "offset" | "size" | "damaged">;
+
 interface Wanted {
   /** Place in the list of ids. */
   index: number;
   id: Uint8Array;
-  row: RecordRow;
+  row: PlaceRow;
 }
 
 /** Neighbours in one pack, read with one call. */
@@ -52,7 +55,7 @@ export class RecordReader {
   }
 
   /** Reads one record by its row. Undefined if it is damaged, which is then noted, or gone. */
-  async read(id: Uint8Array, row: RecordRow): Promise<Uint8Array | undefined> {
+  async read(id: Uint8Array, row: PlaceRow): Promise<Uint8Array | undefined> {
     const read = await this.#readOne({ index: 0, id, row });
     return read.state === "found" ? read.bytes : undefined;
   }
@@ -76,6 +79,17 @@ export class RecordReader {
       if (row === undefined) yield { index, state: "missing" };
       else wanted.push({ index, id: ids[index], row });
     }
+    yield* this.#readWanted(wanted);
+  }
+
+  /** Reads records of which it was looked up just now where they are, like `readAll`. */
+  async *readPlaced(
+    placed: (PlaceRow & { id: Uint8Array })[],
+  ): AsyncGenerator<ReadRecord> {
+    yield* this.#readWanted(placed.map((row, index) => ({ index, id: row.id, row })));
+  }
+
+  async *#readWanted(wanted: Wanted[]): AsyncGenerator<ReadRecord> {
     const buffers = [0, 1].map(() => this.#spareBuffers.pop() ?? new GrowingBuffer());
     let ahead: Promise<ReadRecord[]> | undefined;
     let isOver = false;

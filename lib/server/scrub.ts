@@ -4,7 +4,6 @@
  * backup heals it.
  */
 import type { PackUse, UpkeepDatabase } from "../db_upkeep.ts";
-import { UPKEEP } from "../limits.ts";
 import type { Clock } from "../time.ts";
 import type { Throttle } from "./throttle.ts";
 import type { Vault } from "./vault_store.ts";
@@ -60,18 +59,16 @@ export async function scrubPack(
   const pause = () => throttle.pause();
   result.repaired += (await vault.parity.scrub(vault, pack, pause)).records;
   const entries = await upkeep.listPackRecords(pack.number);
-  for (let at = 0; at < entries.length; at += UPKEEP.idsPerRead) {
-    const batch = entries.slice(at, at + UPKEEP.idsPerRead);
-    for await (const read of vault.reader.readAll(batch.map(({ id }) => id))) {
-      const wasDamaged = batch[read.index].damaged;
-      if (read.state === "found") {
-        result.records++;
-        result.bytes += read.bytes.length;
-        if (wasDamaged) result.mended++;
-      }
-      if (read.state === "damaged" && !wasDamaged) result.damaged++;
-      await throttle.pause();
+  const placed = entries.map((entry) => ({ ...entry, pack: pack.number }));
+  for await (const read of vault.reader.readPlaced(placed)) {
+    const wasDamaged = entries[read.index].damaged;
+    if (read.state === "found") {
+      result.records++;
+      result.bytes += read.bytes.length;
+      if (wasDamaged) result.mended++;
     }
+    if (read.state === "damaged" && !wasDamaged) result.damaged++;
+    await throttle.pause();
   }
   if (await vault.parity.makeMissing(vault, pack, pause)) result.parityMade++;
   await upkeep.setScrubbed(pack.number, timeMs);

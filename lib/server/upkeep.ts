@@ -87,6 +87,7 @@ export interface Wanted {
 
 export class Upkeep {
   readonly #options: UpkeepOptions;
+  readonly #isAlone: boolean;
   readonly #startedMs: number;
   #lookedMs = -Infinity;
   #running: Promise<void> | undefined;
@@ -94,20 +95,21 @@ export class Upkeep {
   #wasParity = false;
   #isStopping = false;
 
-  private constructor(options: UpkeepOptions) {
+  private constructor(options: UpkeepOptions, isAlone: boolean) {
     this.#options = options;
+    this.#isAlone = isAlone;
     this.#startedMs = options.clock.elapsed();
   }
 
   /** For a server that begins: what was asked of one before it is void. */
   static async start(options: UpkeepOptions): Promise<Upkeep> {
     await options.upkeep.removeRequests();
-    return new Upkeep(options);
+    return new Upkeep(options, false);
   }
 
-  /** For a command that has the store to itself. */
+  /** For a command that has the store to itself: there is nobody to give way to. */
   static alone(options: UpkeepOptions): Upkeep {
-    return new Upkeep(options);
+    return new Upkeep(options, true);
   }
 
   /** Looks for something to do, unless something is under way. To be called several times a second. */
@@ -281,7 +283,8 @@ export class Upkeep {
   #throttle(shares: Shares): Throttle {
     const { clock, activity } = this.#options;
     const isBusy = () => activity?.isBusy ?? false;
-    return new Throttle({ clock, shares, isBusy, isStopping: () => this.#isStopping });
+    const given = this.#isAlone ? { quiet: 1, busy: 1 } : shares;
+    return new Throttle({ clock, shares: given, isBusy, isStopping: () => this.#isStopping });
   }
 
   async #collectOne(id: Uint8Array, shares: Shares): Promise<VaultCollected> {
