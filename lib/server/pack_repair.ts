@@ -7,20 +7,13 @@ import { equalBytes } from "../bytes.ts";
 import type { ParityDatabase, ParityRow } from "../db_parity.ts";
 import type { PackEntry, RecordDatabase } from "../db_records.ts";
 import type { UpkeepDatabase } from "../db_upkeep.ts";
-import { isUnreadable } from "../durable.ts";
 import { DamagedError, describeError } from "../errors.ts";
 import type { Log } from "../log.ts";
 import { recordId } from "../record.ts";
 import { checkWholePack, packBlobName } from "./pack_reader.ts";
 import { findWrongBlocks, type Pause, recoverBlocks, type WrongBlocks } from "./parity_blocks.ts";
-import type { ParityFiles } from "./parity_files.ts";
-import {
-  blockAt,
-  countBlocks,
-  decodeParity,
-  type Parity,
-  PARITY_BLOCK_BYTES,
-} from "./parity_format.ts";
+import { type ParityFiles, readWhatCan } from "./parity_files.ts";
+import { decodeParity, type Parity } from "./parity_format.ts";
 
 export interface VaultName {
   number: number;
@@ -85,7 +78,7 @@ export class PackRepair {
       if (head?.pack === row.name && equalBytes(head.vaultId, vault.id)) return parity;
       if (head !== undefined) reason = "it is that of another pack";
     } catch (error) {
-      if (!(error instanceof DamagedError) && !isUnreadable(error)) throw error;
+      if (!(error instanceof DamagedError)) throw error;
       reason = describeError(error);
     }
     log.warn("parity lost", { vault: vault.id.toHex(), pack: row.name, reason });
@@ -106,20 +99,7 @@ export class PackRepair {
     const fileBytes = await blobs.size(blob);
     if (fileBytes === undefined) return undefined;
     const bytes = new Uint8Array(size);
-    try {
-      await blobs.read(blob, 0, bytes);
-    } catch (error) {
-      if (!isUnreadable(error)) throw error;
-      for (let block = 0; block < countBlocks(size); block++) {
-        const target = blockAt(bytes, block);
-        try {
-          await blobs.read(blob, block * PARITY_BLOCK_BYTES, target);
-        } catch (error) {
-          if (!isUnreadable(error)) throw error;
-          target.fill(0);
-        }
-      }
-    }
+    await readWhatCan(blobs, blob, bytes);
     return { bytes, fileBytes };
   }
 

@@ -3,9 +3,11 @@
  * The folder is made with the first of them: who does not want parity has none of it.
  */
 import { join } from "node:path";
-import { type BlobInfo, FolderBlobs, putBlob, readBlob } from "../blobs.ts";
+import { type BlobInfo, type BlobStore, FolderBlobs, putBlob } from "../blobs.ts";
+import { isUnreadable } from "../durable.ts";
 import { PARITY } from "../limits.ts";
 import { packBlobName, type PackFile } from "./pack_reader.ts";
+import { blockAt, countBlocks, PARITY_BLOCK_BYTES } from "./parity_format.ts";
 
 type PackName = Pick<PackFile, "vaultId" | "name">;
 
@@ -22,10 +24,14 @@ export class ParityFiles {
     await putBlob(this.#blobs, packBlobName(pack), bytes);
   }
 
-  /** Undefined if it is not there, or is larger than any. */
+  /** With zeros where the disk cannot read. Undefined if it is not there, or is larger than any. */
   async read(pack: PackName): Promise<Uint8Array<ArrayBuffer> | undefined> {
     const blobs = await this.#open();
-    return blobs && await readBlob(blobs, packBlobName(pack), PARITY.fileBytesMax);
+    const size = await blobs?.size(packBlobName(pack));
+    if (blobs === undefined || size === undefined || size > PARITY.fileBytesMax) return undefined;
+    const bytes = new Uint8Array(size);
+    await readWhatCan(blobs, packBlobName(pack), bytes);
+    return bytes;
   }
 
   async delete(pack: PackName): Promise<void> {
@@ -52,6 +58,28 @@ export class ParityFiles {
       this.#blobs = await FolderBlobs.open(this.#path);
     }
     return this.#blobs;
+  }
+}
+
+/** Reads the beginning of a blob into a target of zeros; what the disk cannot read, or is not there, stays zeros. */
+export async function readWhatCan(
+  blobs: BlobStore,
+  name: string,
+  target: Uint8Array,
+): Promise<void> {
+  try {
+    await blobs.read(name, 0, target);
+  } catch (error) {
+    if (!isUnreadable(error)) throw error;
+    for (let block = 0; block < countBlocks(target.length); block++) {
+      const bytes = blockAt(target, block);
+      try {
+        await blobs.read(name, block * PARITY_BLOCK_BYTES, bytes);
+      } catch (error) {
+        if (!isUnreadable(error)) throw error;
+        bytes.fill(0);
+      }
+    }
   }
 }
 

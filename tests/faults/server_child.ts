@@ -1,5 +1,5 @@
 /**
- * A server whose clock is some days ahead, as a process that can be killed.
+ * A server whose clock is some days ahead, as a process that can be killed. It makes parity in the background.
  * Arguments: data folder, port, milliseconds ahead.
  */
 import { Log } from "../../lib/log.ts";
@@ -9,7 +9,8 @@ const [dataPath, port, aheadMs] = Deno.args;
 const clock = new ShiftedClock();
 clock.aheadMs = Number(aheadMs);
 const log = new Log({ format: "json", sink: Deno.stderr, now: clock.wall });
-const service = await startService({ dataPath, port: Number(port), clock, log });
+const options = { dataPath, port: Number(port), clock, log, parityPercent: 5 };
+const service = await startService(options);
 console.log(service.address.port);
 await new Promise<void>((resolve) => Deno.addSignalListener("SIGTERM", resolve));
 await service.stop();

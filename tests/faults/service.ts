@@ -27,7 +27,13 @@ export interface TestService extends Service {
 
 /** Starts it; `stop` also closes what it uses. */
 export async function startService(
-  { dataPath, port, clock, log }: { dataPath: string; port: number; clock: Clock; log: Log },
+  { dataPath, port, clock, log, parityPercent = 0 }: {
+    dataPath: string;
+    port: number;
+    clock: Clock;
+    log: Log;
+    parityPercent?: number;
+  },
 ): Promise<TestService> {
   const folder = DataFolder.open(dataPath);
   let db: Database | undefined;
@@ -47,6 +53,7 @@ export async function startService(
       },
       session: { idleMs, messageMs, stallMs },
       stopMs,
+      parityPercent,
     }, { dataPath: folder.path, db, log, clock });
     return {
       address: service.address,

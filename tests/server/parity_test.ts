@@ -290,6 +290,27 @@ Deno.test("the index learns that a pack is whole again which somebody brought ba
   });
 });
 
+Deno.test("parity that the disk cannot read in part still repairs", async () => {
+  await withPack(async (bench, { records, path }) => {
+    await bench.makeParity();
+    const whole = Deno.readFileSync(path);
+    change(path, zeros(50_000));
+    {
+      using disk = new Disk({ folder: bench.folder, databaseName: "holdfast.db" });
+      let reads = 0;
+      disk.beforeCall = ({ kind, path }) => {
+        if (kind !== "read" || !path.startsWith("parity/")) return;
+        reads++;
+        if (reads !== 1 && reads !== 5) return; // all of it at once, and one block
+        throw Object.assign(new Error("Input/output error"), { code: "EIO" });
+      };
+      await bench.check(...records);
+      assert.ok(reads > 8, `${reads} reads`);
+    }
+    assertSame(path, whole);
+  });
+});
+
 Deno.test("parity that is damaged still repairs, and is made anew by a scrub", async () => {
   await withPack(async (bench, { path }) => {
     await bench.makeParity();
