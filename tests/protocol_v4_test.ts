@@ -185,6 +185,20 @@ Deno.test("encodeBitmap() and decodeBitmap() match", () => {
   assert.throws(() => v4.decodeBitmap(new Uint8Array(2), 8), TruncatedError);
 });
 
+Deno.test("encodeUsage() gives the bytes of docs/protocol_v4.md, in its order", () => {
+  const usage = {
+    ...{ storedBytes: 1, records: 2, condemned: 3, damaged: 4, collectedMs: 5 },
+    ...{ packs: 6, unread: 7, oldestReadMs: 2 ** 40 + 8, quota: { snapshots: 10, rate: 12 } },
+  };
+  // By Python's struct.
+  const expected = [
+    "0100000000000000020000000000000003000000000000000400000000000000",
+    "0500000000000000060000000000000007000000000000000800000000010000",
+    "0a00000000000000000a0000000000000000000000000000000c00000000000000",
+  ];
+  assert.equal(encodeUsage(usage).toHex(), expected.join(""));
+});
+
 Deno.test("encodeError() cuts a long text between characters", () => {
   const { text } = v4.decodeError(v4.encodeError({ code: 1, text: "x" + "ä".repeat(1000) }));
   assert.equal(text, "x" + "ä".repeat(511));

@@ -56,6 +56,7 @@ export class Drill {
   readonly #comparisons = { same: 0, differing: 0, changed: 0, missing: 0, unreadable: 0 };
   #restorer: Restorer | undefined;
   #damaged = 0;
+  #isAborted = false;
 
   constructor(reading: Reading, plan: DrillPlan, observer: DrillObserver) {
     this.#reading = reading;
@@ -71,6 +72,7 @@ export class Drill {
     await this.#restore(sampled);
     let [failed, bytes] = [0, 0];
     for (const file of sampled) {
+      if (this.#isAborted) throw new HoldfastError("Cannot go on: the drill was left off");
       const failure = this.#failureOf(file);
       if (failure === undefined) {
         this.#comparisons[await this.#compare(file)]++;
@@ -89,6 +91,7 @@ export class Drill {
 
   /** Leaves off. What was restored is still there. */
   async abort(): Promise<void> {
+    this.#isAborted = true;
     await this.#restorer?.abort();
   }
 

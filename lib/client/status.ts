@@ -78,15 +78,16 @@ async function status(options: StatusOptions): Promise<number> {
   const vault = await openVault(folder);
   try {
     const { profile, session } = vault;
-    const wanted = device === undefined ? undefined : (await findDevice(device, profile)).index;
+    const wanted = device === undefined ? undefined : await findDevice(device, profile);
+    if (wanted?.revoked) throw new UsageError(`Cannot show ${device}: the device is revoked`);
     const devices = (await findDeviceStatus(vault))
-      .filter(({ device: { index } }) => wanted === undefined || index === wanted);
+      .filter(({ device: { index } }) => wanted === undefined || index === wanted.index);
     const usage = await askUsage(session);
     const clock = readClock(session.welcome.timeMs);
     const report = new StatusReport(options, clock.nowMs);
     for (const status of devices) report.device(status);
     report.drills(devices);
-    report.vault(profile.journal.facts);
+    report.vault(profile.journal.facts, clock.serverMs);
     report.server(usage, clock);
     return report.finish();
   } finally {
@@ -168,8 +169,8 @@ class StatusReport {
     if (devices.every(({ drill }) => drill === undefined)) print("drill: never");
   }
 
-  /** What the journal says of all. */
-  vault(facts: Readonly<JournalFacts>): void {
+  /** What the journal says of all. @param serverMs the hold counts by the server's clock */
+  vault(facts: Readonly<JournalFacts>, serverMs: number): void {
     const devices = [...facts.devices.values()];
     const all = [...facts.snapshots];
     const held = all.filter(({ holdUntilMs }) => holdUntilMs !== 0).length;
@@ -181,12 +182,12 @@ class StatusReport {
     };
     if (this.#options.json) {
       const id = facts.vaultId.toHex();
-      const policy = policyFields(facts, this.#nowMs);
+      const policy = policyFields(facts, serverMs);
       return print(JSON.stringify({ event: "vault", id, ...counts, policy }));
     }
     print(`snapshots: ${counts.snapshots}, and ${held} that are forgotten and held`);
     print(`devices: ${counts.devices}, and ${counts.revoked} revoked`);
-    for (const line of policyLines(facts, this.#nowMs)) print(line);
+    for (const line of policyLines(facts, serverMs)) print(line);
   }
 
   /** What the server says. */

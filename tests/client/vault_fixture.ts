@@ -39,6 +39,7 @@ export interface TestEntry extends Partial<Entry> {
 export interface SnapshotOptions {
   tags?: string[];
   host?: string;
+  paths?: string[];
   /** In place of the builder's tree: for what no client makes. */
   tree?: (emit: (content: RecordContent) => Promise<Reference>) => Promise<Tree>;
   deviceId?: string;
@@ -91,10 +92,10 @@ export class VaultFixture {
     const tree = options.tree
       ? await options.tree(emit)
       : await this.#build(entries, { pathTable, emit });
-    const { tags = [], host = "testhost" } = options;
+    const { tags = [], host = "testhost", paths = ["/data"] } = options;
     const root = {
       ...{ device: options.deviceId ?? device.id.toHex(), host, tags, skipped: 0, ...tree },
-      ...{ timeMs: TIME_MS + this.#snapshots++ * 3600_000, paths: ["/data"] },
+      ...{ timeMs: TIME_MS + this.#snapshots++ * 3600_000, paths },
     };
     return await this.#commit(session, root);
   }
