@@ -376,7 +376,7 @@ export const BACKUP = {
   jobFilesMax: 512,
   /** A buffer for a large file: several chunks fit. */
   pieceBytes: 8 * MIB,
-  /** Records of one thread that are being sealed at once. */
+  /** Records of one thread that are sealed and wait for the sender. */
   sealsMax: 4,
   /**
    * Records of one thread that are on their way, in bytes. Those of two must be more than a pack, or the server would wait

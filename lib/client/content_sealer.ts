@@ -1,6 +1,6 @@
 /**
- * Seals file contents and sends them: several records at once, because encryption works off the JavaScript
- * thread. What is sealed has been copied when {@link ContentSealer.seal} is called, so buffers can be used again.
+ * Seals file contents and sends them. What is sealed has been copied when {@link ContentSealer.seal} returns, so buffers
+ * can be used again; a few records may wait for the sender meanwhile.
  */
 import { releaseBytes } from "../bytes.ts";
 import { BACKUP } from "../limits.ts";
