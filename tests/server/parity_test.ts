@@ -3,10 +3,12 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { equalBytes } from "../../lib/bytes.ts";
 import { Database } from "../../lib/db.ts";
+import { UpkeepDatabase } from "../../lib/db_upkeep.ts";
 import { Log } from "../../lib/log.ts";
-import { PARITY } from "../../lib/limits.ts";
+import { PARITY, UPKEEP } from "../../lib/limits.ts";
 import { RecordType } from "../../lib/record.ts";
 import { Reserve } from "../../lib/server/reserve.ts";
+import { Upkeep } from "../../lib/server/upkeep.ts";
 import { VaultStore } from "../../lib/server/vault_store.ts";
 import { Disk } from "../faults/disk.ts";
 import { listFiles } from "../programs.ts";
@@ -392,6 +394,35 @@ Deno.test("without parity there is no folder for it, and the index follows the f
     assert.equal(await bench.store.parity.removeAll(bench.vault, () => Promise.resolve()), 1);
     assert.equal((await find())!.parity, 0);
     assert.throws(() => Deno.statSync(parityPath(bench)), Deno.errors.NotFound);
+  });
+});
+
+Deno.test("packs that wait for parity, however many, do not keep scrub from its turn", async () => {
+  await withPack(async (bench) => {
+    const { store, sessions, clock, db } = bench;
+    const upkeep = new UpkeepDatabase(db.sql);
+    const sink = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
+    const log = new Log({ format: "text", sink, now: Date.now });
+    const work = await Upkeep.start({ store, sessions, upkeep, log, clock });
+    const turns: string[] = [];
+    store.parity.makeMissing = () => Promise.resolve(false);
+    store.parity.makeSome = async () => void turns.push("parity"); // there is always more
+    const { scrub } = store.parity;
+    store.parity.scrub = (...args) => {
+      turns.push("scrub");
+      return scrub.apply(store.parity, args);
+    };
+    const tick = async () => {
+      clock.shiftMs += UPKEEP.requestMs;
+      await work.tick();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    };
+    await tick();
+    assert.deepEqual(turns, ["parity"]); // at once, when everything else still waits
+    clock.shiftMs += UPKEEP.delayMs;
+    while (turns.length < 3) await tick();
+    assert.deepEqual(turns, ["parity", "scrub", "parity"]);
+    await work.stop();
   });
 });
 
