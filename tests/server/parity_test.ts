@@ -1,67 +1,24 @@
-/** Parity in the store: when it is made, what is repaired from it, and that no failure on the way makes anything worse. */
+/** Parity in the store: what is repaired from it, when, and what not. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { equalBytes } from "../../lib/bytes.ts";
 import { Database } from "../../lib/db.ts";
-import { Log } from "../../lib/log.ts";
 import { PARITY } from "../../lib/limits.ts";
+import { Log } from "../../lib/log.ts";
 import { RecordType } from "../../lib/record.ts";
-import { Reserve } from "../../lib/server/reserve.ts";
 import { VaultStore } from "../../lib/server/vault_store.ts";
 import { Disk } from "../faults/disk.ts";
-import { listFiles } from "../programs.ts";
-import { makeRecord, type TestRecord } from "./fixture.ts";
-import { DAY_MS, StoreBench, withStoreBench } from "./store_bench.ts";
-
-/** A store with parity, and one pack of some records that a snapshot needs. */
-async function withPack(
-  test: (bench: StoreBench, pack: { records: TestRecord[]; path: string }) => Promise<void>,
-): Promise<void> {
-  await withStoreBench(async (bench) => {
-    bench.parityPercent = 10;
-    await bench.crash();
-    const device = await bench.member();
-    const data = Array.from({ length: 40 }, () => makeRecord(RecordType.DATA, [], 9000));
-    const records = [...data, makeRecord(RecordType.ROOT, data)];
-    await device.put(...records);
-    assert.equal(await device.commit(records.at(-1)!), 0);
-    await device.close();
-    await test(bench, { records, path: join(bench.packsPath, bench.packNames[0]) });
-  });
-}
-
-const parityPath = (bench: StoreBench) =>
-  join(bench.folder, "parity", bench.vault.id.toHex(), bench.packNames[0]);
-
-function change(path: string, make: (bytes: Uint8Array) => Uint8Array): void {
-  Deno.writeFileSync(path, make(Deno.readFileSync(path)));
-}
-
-const flip = (at: number) => (bytes: Uint8Array) => {
-  bytes[at] ^= 4;
-  return bytes;
-};
-const zeros = (at: number) => (bytes: Uint8Array) => bytes.fill(0, at, at + 4096);
-const cut = (size: number) => (bytes: Uint8Array) => bytes.subarray(0, bytes.length - size);
-const longer = (bytes: Uint8Array) => new Uint8Array([...bytes, 1, 2, 3]);
-
-function scrubAll(bench: StoreBench) {
-  bench.clock.shiftMs += 60_000;
-  return bench.scrub(bench.clock.wall());
-}
-
-function exists(path: string): boolean {
-  try {
-    return Deno.statSync(path).isDirectory;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
-function assertSame(path: string, bytes: Uint8Array): void {
-  assert.ok(equalBytes(Deno.readFileSync(path), bytes), "the pack is what it was");
-}
+import { makeRecord } from "./fixture.ts";
+import {
+  assertSame,
+  change,
+  cut,
+  flip,
+  longer,
+  parityPath,
+  scrubAll,
+  withPack,
+  zeros,
+} from "./parity_bench.ts";
 
 for (
   const [what, spoil] of Object.entries({
@@ -332,178 +289,5 @@ Deno.test("parity that is damaged still repairs, and is made anew by a scrub", a
     assert.equal((await scrubAll(bench)).parityMade, 1);
     assertSame(parityPath(bench), parity);
     assert.match(bench.logged, /parity lost/);
-  });
-});
-
-Deno.test("a pack that is not what it was gets no parity until it is right", async () => {
-  await withPack(async (bench, { path }) => {
-    const whole = Deno.readFileSync(path);
-    for (const spoil of [flip(9000), flip(45), flip(whole.length - 3), cut(1)]) {
-      change(path, spoil);
-      await bench.makeParity();
-      assert.throws(() => Deno.statSync(parityPath(bench)), Deno.errors.NotFound);
-      assert.match(bench.logged, /no parity made/);
-      const row = await bench.store.parity.rows.findByName(bench.vault.number, bench.packNames[0]);
-      await bench.store.parity.rows.setParity(row!, 0);
-      Deno.writeFileSync(path, whole);
-    }
-    change(path, flip(9000));
-    await bench.makeParity();
-    const tried = bench.logged.split("no parity made").length;
-    await bench.makeParity();
-    assert.equal(bench.logged.split("no parity made").length, tried); // not again and again
-    Deno.writeFileSync(path, whole);
-    assert.equal((await scrubAll(bench)).parityMade, 1);
-    Deno.statSync(parityPath(bench));
-  });
-});
-
-Deno.test("parity goes with its pack, and what belongs to none is removed at the start", async () => {
-  await withPack(async (bench, { records }) => {
-    await bench.makeParity();
-    const parity = join(bench.folder, "parity", bench.vault.id.toHex());
-    await bench.forget(records.at(-1)!);
-    bench.clock.shiftMs += 8 * DAY_MS;
-    assert.equal(await bench.drop(), 1);
-    await bench.collect();
-    await bench.collect();
-    assert.deepEqual([bench.packNames, [...Deno.readDirSync(parity)]], [[], []]);
-    Deno.writeFileSync(join(parity, "0123456789ab-00000000"), new Uint8Array(10));
-    Deno.writeFileSync(join(parity, "0123456789ab-00000000.tmp"), new Uint8Array(10));
-    await bench.crash();
-    assert.deepEqual([...Deno.readDirSync(parity)], []);
-  });
-});
-
-Deno.test("without parity there is no folder for it, and the index follows the files", async () => {
-  await withPack(async (bench) => {
-    bench.parityPercent = undefined;
-    await bench.crash();
-    await scrubAll(bench);
-    assert.throws(() => Deno.statSync(join(bench.folder, "parity")), Deno.errors.NotFound);
-    await bench.makeParity();
-    const find = () => bench.store.parity.rows.findByName(bench.vault.number, bench.packNames[0]);
-    assert.equal((await find())!.parity, Deno.statSync(parityPath(bench)).size);
-    Deno.removeSync(parityPath(bench));
-    await bench.crash();
-    assert.equal((await find())!.parity, 0);
-    assert.equal((await scrubAll(bench)).parityMade, 0);
-    await bench.makeParity();
-    assert.equal(await bench.store.parity.removeAll(bench.vault, () => Promise.resolve()), 1);
-    assert.equal((await find())!.parity, 0);
-    assert.throws(() => Deno.statSync(parityPath(bench)), Deno.errors.NotFound);
-  });
-});
-
-Deno.test("on a full disk no parity is made; it is when there is room", async () => {
-  await withPack(async (bench) => {
-    using disk = new Disk({ folder: bench.folder, databaseName: "holdfast.db" });
-    disk.beforeCall = ({ kind, path }) => {
-      if (kind !== "write" || !path.startsWith("parity/")) return;
-      throw Object.assign(new Error("No space left on device"), { code: "ENOSPC" });
-    };
-    await bench.makeParity();
-    assert.match(bench.logged, /no room for parity/);
-    assert.deepEqual([...Deno.readDirSync(join(parityPath(bench), ".."))], []);
-    assert.equal(bench.store.parity.hasRoom, false);
-    disk.beforeCall = () => {};
-    await bench.makeParity();
-    assert.deepEqual([...Deno.readDirSync(join(parityPath(bench), ".."))], []);
-    bench.clock.shiftMs += PARITY.retryMs;
-    await bench.makeParity();
-    Deno.statSync(parityPath(bench));
-  });
-});
-
-Deno.test("while the disk is full up to the reserve no parity is made", async () => {
-  await withPack(async (bench) => {
-    await bench.close();
-    const db = Database.open(join(bench.folder, "holdfast.db"));
-    const sink = { write: (bytes: Uint8Array) => Promise.resolve(bytes.length) };
-    const log = new Log({ format: "text", sink, now: Date.now });
-    const { clock } = bench;
-    const reserve = new Reserve({ dataPath: bench.folder, bytes: 4096, log, clock });
-    const options = { dataPath: bench.folder, db, log, clock, reserve, parityPercent: 5 };
-    const store = await VaultStore.open(options);
-    reserve.spend();
-    const make = () => store.parity.makeSome({ percent: 5, pause: () => Promise.resolve() });
-    await make();
-    assert.notEqual(await store.parity.rows.findBare(), undefined);
-    clock.shiftMs += 60_000;
-    await reserve.tick();
-    await make();
-    assert.equal(await store.parity.rows.findBare(), undefined);
-    await store.close();
-    db.close();
-    await bench.open();
-  });
-});
-
-/** Runs work, and ends as a crash does before its call number n to the disk; for each n. Returns how many there were. */
-async function crashEverywhere(
-  bench: StoreBench,
-  { prepare, work, check }: {
-    prepare: () => Promise<void>;
-    work: () => Promise<unknown>;
-    check: (n: number) => Promise<void>;
-  },
-): Promise<number> {
-  for (let n = 1;; n++) {
-    await prepare();
-    let count = 0;
-    {
-      using disk = new Disk({ folder: bench.folder, databaseName: "holdfast.db" });
-      disk.beforeCall = () => {
-        if (++count >= n) throw new Error("crash"); // and whatever comes behind it
-      };
-      await work().catch(() => {});
-    }
-    await bench.crash();
-    await check(n);
-    if (count < n) return n;
-  }
-}
-
-Deno.test("a crash at any point of making parity does no harm", async () => {
-  await withPack(async (bench, { records, path }) => {
-    const whole = Deno.readFileSync(path);
-    const count = await crashEverywhere(bench, {
-      prepare: async () => {
-        await bench.store.parity.removeAll(bench.vault, () => Promise.resolve());
-      },
-      work: () => bench.makeParity(),
-      check: async () => {
-        const folder = join(bench.folder, "parity");
-        const files = exists(folder) ? listFiles(folder) : [];
-        assert.ok(files.every((name) => !name.endsWith(".tmp")), files.join());
-        await bench.makeParity();
-        change(path, zeros(70_000));
-        await bench.check(...records);
-        assertSame(path, whole);
-      },
-    });
-    assert.ok(count > 5, `${count} calls`);
-  });
-});
-
-Deno.test("a crash at any point of a repair does no harm, and the next scrub repairs", async () => {
-  await withPack(async (bench, { records, path }) => {
-    await bench.makeParity();
-    const whole = Deno.readFileSync(path);
-    for (const spoil of [zeros(70_000), cut(30_000)]) {
-      const count = await crashEverywhere(bench, {
-        prepare: async () => change(path, spoil),
-        work: () => scrubAll(bench),
-        check: async (n) => {
-          assert.deepEqual(bench.packNames.length, 1, `call ${n}`);
-          const scrubbed = await scrubAll(bench);
-          assert.deepEqual([scrubbed.damaged, scrubbed.records], [0, records.length], `call ${n}`);
-          assertSame(path, whole);
-          await bench.check(...records);
-          assert.deepEqual(await (await bench.member()).has(records.at(-1)!), [true], `call ${n}`);
-        },
-      });
-      assert.ok(count > 8, `${count} calls`);
-    }
   });
 });
