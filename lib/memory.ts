@@ -16,11 +16,11 @@ export class MemoryKeeper {
     this.#growthBytesMax = growthBytesMax;
   }
 
-  /** Collects if the heap has grown. Not for every file: it takes some microseconds. */
-  check(): void {
+  /** Collects if the heap has grown, by another amount if one is given. Not for every file: it takes some microseconds. */
+  check(growthBytesMax = this.#growthBytesMax): void {
     const bytes = usedBytes();
     this.#baseBytes = Math.min(this.#baseBytes, bytes);
-    if (bytes < this.#baseBytes + this.#growthBytesMax) return;
+    if (bytes < this.#baseBytes + growthBytesMax) return;
     this.#collect();
     this.#baseBytes = usedBytes();
   }

@@ -63,7 +63,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
       }
       if (queue.isAhead) await queue.caughtUp();
       queue.push(await visit(scanned, options, linked));
-      if (++count % ENTRIES_PER_CHECK === 0) memory.check();
+      if (++count % ENTRIES_PER_CHECK === 0) memory.check(growthBytesMax(jobs));
       if (performance.now() < turnAt) continue;
       await new Promise((resolve) => setTimeout(resolve, 0));
       turnAt = performance.now() + TURN_MS;
@@ -72,6 +72,10 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   tally.isScanned = true;
   await jobs.flush({ isLast: true });
   queue.end();
+}
+
+function growthBytesMax({ haveWorkers }: FileJobs): number {
+  return haveWorkers ? HEAP_GROWTH.mainBesideWorkersBytesMax : HEAP_GROWTH.mainBytesMax;
 }
 
 /** Decides whether a file has to be read, and has it read. */
