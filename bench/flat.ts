@@ -12,9 +12,16 @@ const MIB = 1024 * 1024;
 const APART_MIB_MAX = 64;
 /** Mean size of the files of a tree, bytes. */
 const FILE_BYTES = 4000;
-/** The first one of each pair stays as it is, whatever the scale. */
-const PAIRS = [
-  { what: "files", sizes: [1000, 300_000], name: (n: number) => `${n.toLocaleString("en")} files` },
+/**
+ * The last one of each is scaled, and the others compared with it. A thousand files are done by the main thread; from some
+ * thousand on there are workers, and a large file has some.
+ */
+const SOURCES = [
+  {
+    what: "files",
+    sizes: [1000, 20_000, 300_000],
+    name: (n: number) => `${n.toLocaleString("en")} files`,
+  },
   { what: "large", sizes: [100e6, 5e9], name: (n: number) => `one file of ${n / 1e6} MB` },
 ] as const;
 
@@ -29,10 +36,11 @@ export async function benchFlat(
   const folder = Deno.makeTempDirSync({ prefix: "holdfast-bench-" });
   try {
     const rows: Row[] = [];
-    for (const { what, sizes: [small, full], name } of PAIRS) {
-      const sizes = [small, Math.max(small, Math.round(full * scale))];
+    for (const { what, sizes: full, name } of SOURCES) {
+      const smaller: number[] = full.slice(0, -1);
+      const sizes = [...smaller, Math.max(smaller.at(-1)!, Math.round(full.at(-1)! * scale))];
       const sources = sizes.map((size, n) => makeSource(join(folder, `${what} ${n}`), what, size));
-      const peaks: Peaks[][] = [[], []];
+      const peaks: Peaks[][] = sizes.map(() => []);
       for (let round = 0; round < rounds; round++) {
         for (const [n, source] of sources.entries()) {
           const own = join(folder, `${what} ${n} ${round}`);
@@ -40,7 +48,10 @@ export async function benchFlat(
           Deno.removeSync(own, { recursive: true });
         }
       }
-      rows.push(compare(sizes.map(name), peaks));
+      const last = { name: name(sizes.at(-1)!), peaks: peaks.at(-1)! };
+      for (const [n, size] of smaller.entries()) {
+        rows.push(compare({ name: name(size), peaks: peaks[n] }, last));
+      }
       for (const source of sources) Deno.removeSync(source, { recursive: true });
     }
     return rows;
@@ -67,17 +78,23 @@ async function backUp(folder: string, source: string): Promise<Peaks> {
   }
 }
 
-function compare([small, large]: string[], [few, many]: Peaks[][]): Row {
+/** What all rounds of one source have needed. */
+interface Measured {
+  name: string;
+  peaks: Peaks[];
+}
+
+function compare(small: Measured, large: Measured): Row {
   const mib = (peaks: Peaks[], of: keyof Peaks) => median(peaks.map((peak) => peak[of])) / MIB;
   const cells = (["client", "server"] as const).map((of) => {
-    const [a, b] = [mib(few, of), mib(many, of)];
+    const [a, b] = [mib(small.peaks, of), mib(large.peaks, of)];
     return [
       [of, `${a.toFixed(0)} and ${b.toFixed(0)} MiB`],
       [`${of} apart`, `${(b - a).toFixed(0)} MiB`],
     ];
   });
   return {
-    compared: `${small}, ${large}`,
+    compared: `${small.name}, ${large.name}`,
     ...Object.fromEntries(cells.flat()),
     goal: `< ${APART_MIB_MAX} MiB`,
   };
