@@ -354,6 +354,18 @@ Deno.test("nothing goes while a record that a snapshot needs has no row, or has 
   });
 });
 
+Deno.test("of very many links that each stand once, none is passed over", async () => {
+  await withStoreBench(async (bench) => {
+    const data = makeData(1300, 20); // looked up in three parts
+    const segment = makeRecord(RecordType.SEGMENT, data);
+    const root = makeRecord(RecordType.ROOT, [segment]);
+    await backUp(bench, { all: [...data, segment, root], root });
+    const { condemned, deleted, blocked } = await bench.collectAll();
+    assert.deepEqual([condemned, deleted, blocked], [0, 0, undefined]);
+    await bench.check(...data, segment, root);
+  });
+});
+
 Deno.test("a wide and deep tree stays whole, and its neighbour goes", async () => {
   await withStoreBench(async (bench) => {
     const data = makeData(1300, 20);
