@@ -117,7 +117,7 @@ function makePlan(
 ): BackupPlan {
   return {
     ...{ roots, tags, host },
-    scan: (tally) => scanner.scan(({ path, reason }) => tally.skip(path, reason)),
+    scan: (tally) => scanner.scan(tally),
   };
 }
 

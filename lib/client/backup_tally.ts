@@ -41,4 +41,9 @@ export class BackupTally {
     this.skippedCount++;
     if (this.skipped.length < BACKUP.reportedPathsMax) this.skipped.push({ path, reason });
   }
+
+  /** Counts some of which nothing else is known. */
+  skipMore(count: number): void {
+    this.skippedCount += count;
+  }
 }

@@ -16,15 +16,19 @@ export interface ScanBatch {
   text: string;
   /** `NUMBERS` for each entry. */
   numbers: Float64Array<ArrayBuffer>;
-  /** Those that came up before the last of the entries. */
+  /** What came up before the last of the entries: the first ones, and how many more. */
   skips: Skip[];
+  moreSkips: number;
 }
 
 const TYPES: EntryType[] = ["file", "dir", "symlink"];
 /** Type, size, mode, uid, gid, mtime, ctime, inode, nlink, device, allocated bytes. */
 const NUMBERS = 11;
 
-export function encodeBatch(scanned: Scanned[], skips: Skip[]): ScanBatch {
+export function encodeBatch(
+  scanned: Scanned[],
+  { skips, moreSkips }: Pick<ScanBatch, "skips" | "moreSkips">,
+): ScanBatch {
   const numbers = new Float64Array(scanned.length * NUMBERS);
   let paths = "";
   let targets = "";
@@ -44,7 +48,7 @@ export function encodeBatch(scanned: Scanned[], skips: Skip[]): ScanBatch {
     numbers[at++] = device;
     numbers[at++] = allocatedBytes;
   }
-  return { text: paths + targets, numbers, skips };
+  return { text: paths + targets, numbers, skips, moreSkips };
 }
 
 export function decodeBatch({ text, numbers }: ScanBatch): Scanned[] {

@@ -43,22 +43,28 @@ self.onmessage = ({ data }: MessageEvent<ToScanner>) => {
 async function scan({ roots, exclude, isOneFileSystem, ownFolder }: ScanPlan): Promise<void> {
   let found: Scanned[] = [];
   let skips: Skip[] = [];
+  let moreSkips = 0;
   let sentAt = performance.now();
   const send = async () => {
     while (batchesAhead >= BACKUP.scanBatchesAheadMax) {
       await new Promise<void>((resolve) => wake = resolve);
     }
     batchesAhead++;
-    const batch = encodeBatch(found, skips);
+    const batch = encodeBatch(found, { skips, moreSkips });
     say({ type: "batch", batch }, [batch.numbers.buffer]);
-    [found, skips, sentAt] = [[], [], performance.now()];
+    [found, skips, moreSkips, sentAt] = [[], [], 0, performance.now()];
   };
-  const onSkip = (path: string, reason: string) => void skips.push({ path, reason });
+  // A folder may hold millions of what cannot be backed up, with no entry in between.
+  const onSkip = (path: string, reason: string) => {
+    if (skips.length < BACKUP.reportedPathsMax) skips.push({ path, reason });
+    else moreSkips++;
+  };
   const options = { exclude: makeExclude(exclude), isOneFileSystem, ownFolder, onSkip };
   for (const scanned of scanTree(roots, options)) {
     found.push(scanned);
-    const isFull = found.length + skips.length >= BACKUP.scanBatchEntries;
-    if (isFull || performance.now() - sentAt > BATCH_MS) await send();
+    if (found.length >= BACKUP.scanBatchEntries || performance.now() - sentAt > BATCH_MS) {
+      await send();
+    }
   }
   await send();
   say({ type: "end" });

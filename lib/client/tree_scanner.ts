@@ -2,7 +2,8 @@
  * Walks a tree in a thread of its own: looking at fifty thousand files takes as long as comparing them with the last
  * snapshot. The first thread starts at once, so that it is ready when the connection is.
  */
-import { decodeBatch, type Skip } from "./scan_batch.ts";
+import type { BackupTally } from "./backup_tally.ts";
+import { decodeBatch } from "./scan_batch.ts";
 import type { Scanned } from "./scan.ts";
 import type { FromScanner, ScanPlan, ToScanner } from "./scan_worker.ts";
 import { decodeWorkerError } from "./worker_error.ts";
@@ -23,8 +24,8 @@ export class TreeScanner implements Disposable {
     this.#workers.clear();
   }
 
-  /** All that is there, in the order of entries, some hundred at a time. */
-  async *scan(onSkip: (skip: Skip) => void): AsyncGenerator<Scanned[]> {
+  /** All that is there, in the order of entries, some hundred at a time. What is left out is told to the tally. */
+  async *scan(tally: Pick<BackupTally, "skip" | "skipMore">): AsyncGenerator<Scanned[]> {
     const worker = this.#ready ?? this.#start();
     this.#ready = undefined;
     const messages = listen(worker);
@@ -35,7 +36,8 @@ export class TreeScanner implements Disposable {
         if (message.type === "failed") throw decodeWorkerError(message.fault);
         if (message.type === "end") return;
         tell(worker, { type: "taken" });
-        for (const skip of message.batch.skips) onSkip(skip);
+        for (const { path, reason } of message.batch.skips) tally.skip(path, reason);
+        tally.skipMore(message.batch.moreSkips);
         yield decodeBatch(message.batch);
       }
     } finally {

@@ -2,7 +2,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { BACKUP } from "../../lib/limits.ts";
-import { decodeBatch, encodeBatch, type Skip } from "../../lib/client/scan_batch.ts";
+import { BackupTally } from "../../lib/client/backup_tally.ts";
+import { decodeBatch, encodeBatch } from "../../lib/client/scan_batch.ts";
 import { type Scanned, scanTree } from "../../lib/client/scan.ts";
 import type { ScanPlan } from "../../lib/client/scan_worker.ts";
 import { TreeScanner } from "../../lib/client/tree_scanner.ts";
@@ -30,7 +31,7 @@ const SCANNED: fc.Arbitrary<Scanned> = fc.record({
 
 Deno.test("a batch comes out of a message as it went in", () => {
   check(fc.property(fc.array(SCANNED, { maxLength: 20 }), (scanned) => {
-    const message = structuredClone(encodeBatch(scanned, []));
+    const message = structuredClone(encodeBatch(scanned, { skips: [], moreSkips: 0 }));
     assert.deepEqual(decodeBatch(message), scanned.map((one) => ({ ...one, entry: one.entry })));
   }));
 });
@@ -56,14 +57,29 @@ Deno.test("TreeScanner finds what scanTree() finds, in order, each time it is as
     for (const scanned of scanTree([folder], { ...options, onSkip })) expected.push(scanned);
     using scanner = new TreeScanner(plan);
     for (let round = 0; round < 2; round++) {
-      const skips: Skip[] = [];
+      const tally = new BackupTally();
       const found: Scanned[] = [];
-      for await (const batch of scanner.scan((skip) => skips.push(skip))) found.push(...batch);
+      for await (const batch of scanner.scan(tally)) found.push(...batch);
       assert.deepEqual(pathsOf(found), pathsOf(expected));
       // What the folder lies in is everybody's, and may change between two looks.
       assert.deepEqual(inside(found, folder), inside(expected, folder));
-      assert.deepEqual(skips, [{ path: join(folder, "pipe"), reason: "it is a pipe" }]);
+      assert.deepEqual(tally.skipped, [{ path: join(folder, "pipe"), reason: "it is a pipe" }]);
+      assert.equal(tally.skippedCount, 1);
     }
+  });
+});
+
+Deno.test("of very many that are left out the first are told, and all are counted", async () => {
+  await withFolder(async (folder) => {
+    const count = BACKUP.reportedPathsMax + 20;
+    const names = Array.from({ length: count }, (_, i) => `pipe${i}`);
+    new Deno.Command("mkfifo", { args: names, cwd: folder }).outputSync();
+    const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
+    using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
+    const tally = new BackupTally();
+    for await (const _ of scanner.scan(tally));
+    assert.equal(tally.skippedCount, count);
+    assert.equal(tally.skipped.length, BACKUP.reportedPathsMax);
   });
 });
 
@@ -73,7 +89,7 @@ Deno.test("a walk that is left before its end ends its thread", async () => {
     for (const name of names) Deno.writeTextFileSync(join(folder, name), "");
     const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
     using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
-    for await (const batch of scanner.scan(() => {})) {
+    for await (const batch of scanner.scan(new BackupTally())) {
       assert.ok(batch.length > 0 && batch.length <= BACKUP.scanBatchEntries);
       break;
     }
@@ -83,7 +99,7 @@ Deno.test("a walk that is left before its end ends its thread", async () => {
 Deno.test("what ends the walk in its thread ends it here, with the same message", async () => {
   const plan = { roots: ["/"], exclude: { globs: [""], patternTexts: [] } };
   using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
-  await assert.rejects(scanner.scan(() => {}).next(), /glob: it is empty/);
+  await assert.rejects(scanner.scan(new BackupTally()).next(), /glob: it is empty/);
 });
 
 function pathsOf(scanned: Scanned[]): string[] {
