@@ -20,10 +20,15 @@ interface OwnedRecord {
 export class RecordSender {
   readonly #store: RecordStore;
   readonly #recent = new RecentIds(BACKUP.recentIdsMax);
-  #waiting: OwnedRecord[] = [];
+  /** Records of which it is not known yet whether the server has them. */
+  #unasked: OwnedRecord[] = [];
+  /** Records that the server does not have. */
+  #absent: OwnedRecord[] = [];
+  /** Of records that wait here for an answer, or for their turn. */
   #heldBytes = 0;
   #unstoredBytes = 0;
   #isAsking = false;
+  #isPutting = false;
   #failure: { error: unknown } | undefined;
   /** Woken when there is room, when all is sent, or when it has failed. */
   #wakers: (() => void)[] = [];
@@ -43,7 +48,7 @@ export class RecordSender {
   async send(record: OwnedRecord): Promise<void> {
     this.#check();
     if (!this.#recent.add(record.id)) return record.release?.();
-    this.#waiting.push(record);
+    this.#unasked.push(record);
     this.#heldBytes += sizeOf(record);
     if (!this.#isAsking) void this.#askAll();
     while (this.#heldBytes > BACKUP.heldBytesMax) await this.#sleep();
@@ -51,25 +56,25 @@ export class RecordSender {
 
   /** Waits until all that was taken is durable. */
   async drain(): Promise<void> {
-    while (this.#isAsking) await this.#sleep();
+    while (this.#isAsking || this.#isPutting) await this.#sleep();
     this.#check();
     await this.#store.flush();
     this.#check();
   }
 
+  /** Asks on while what is known to be absent is put: an answer takes as long as the records before it. */
   async #askAll(): Promise<void> {
     this.#isAsking = true;
     try {
-      while (this.#waiting.length > 0) {
-        const batch = this.#waiting;
-        this.#waiting = [];
+      while (this.#unasked.length > 0) {
+        const batch = this.#unasked;
+        this.#unasked = [];
         const present = await this.#store.has(batch.map(({ id }) => id));
         for (const [index, record] of batch.entries()) {
-          this.#heldBytes -= sizeOf(record);
-          if (present[index]) record.release?.();
-          else await this.#put(record);
-          this.#wake();
+          if (present[index]) this.#letGo(record);
+          else this.#absent.push(record);
         }
+        if (!this.#isPutting) void this.#putAll();
       }
     } catch (error) {
       this.#fail(error);
@@ -79,10 +84,24 @@ export class RecordSender {
     }
   }
 
+  async #putAll(): Promise<void> {
+    this.#isPutting = true;
+    try {
+      for (let record; (record = this.#absent.shift()) !== undefined;) await this.#put(record);
+    } catch (error) {
+      this.#fail(error);
+    } finally {
+      this.#isPutting = false;
+      this.#wake();
+    }
+  }
+
   async #put(record: OwnedRecord): Promise<void> {
     const size = sizeOf(record);
     while (this.#unstoredBytes > BACKUP.unstoredBytesMax) await this.#sleep();
     await this.#store.waitForRoom(size);
+    this.#heldBytes -= size;
+    this.#wake();
     this.#sentBytes += size;
     this.#sentRecords++;
     this.#unstoredBytes += size;
@@ -91,6 +110,12 @@ export class RecordSender {
       record.release?.();
       this.#wake();
     }, (error) => this.#fail(error));
+  }
+
+  #letGo(record: OwnedRecord): void {
+    this.#heldBytes -= sizeOf(record);
+    record.release?.();
+    this.#wake();
   }
 
   #fail(error: unknown): void {
