@@ -16,13 +16,17 @@ export class MemoryKeeper {
     this.#growthBytesMax = growthBytesMax;
   }
 
-  /** Collects if the heap has grown, by another amount if one is given. Not for every file: it takes some microseconds. */
-  check(growthBytesMax = this.#growthBytesMax): void {
-    const bytes = usedBytes();
+  /**
+   * Collects if the heap has grown, by another amount if one is given. Not for every file: it takes some microseconds.
+   *
+   * @param liveBytes of buffers that are in use and come and go, which are no garbage
+   */
+  check({ growthBytesMax = this.#growthBytesMax, liveBytes = 0 } = {}): void {
+    const bytes = usedBytes() - liveBytes;
     this.#baseBytes = Math.min(this.#baseBytes, bytes);
     if (bytes < this.#baseBytes + growthBytesMax) return;
     this.#collect();
-    this.#baseBytes = usedBytes();
+    this.#baseBytes = usedBytes() - liveBytes;
   }
 }
 

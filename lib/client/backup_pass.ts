@@ -63,7 +63,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
       }
       if (queue.isAhead) await queue.caughtUp();
       queue.push(await visit(scanned, options, linked));
-      if (++count % ENTRIES_PER_CHECK === 0) memory.check(growthBytesMax(jobs));
+      if (++count % ENTRIES_PER_CHECK === 0) memory.check({ growthBytesMax: growthBytesMax(jobs) });
       if (performance.now() < turnAt) continue;
       await new Promise((resolve) => setTimeout(resolve, 0));
       turnAt = performance.now() + TURN_MS;

@@ -36,7 +36,7 @@ async function handle(message: ToWorker): Promise<void> {
   }
   const { number, job } = message;
   const result = await runner.run(job);
-  memory.check();
+  memory.check({ liveBytes: sender.liveBytes });
   say(
     { type: "result", number, result },
     result.buffer === undefined ? [] : [result.buffer.buffer],

@@ -44,6 +44,11 @@ export class RecordSender {
     return { bytes: this.#sentBytes, records: this.#sentRecords };
   }
 
+  /** Size of all records that are not durable yet. */
+  get liveBytes(): number {
+    return this.#heldBytes + this.#unstoredBytes;
+  }
+
   /** Takes a record, and waits while there are too many. It is durable when {@link drain} is done. */
   async send(record: OwnedRecord): Promise<void> {
     this.#check();
