@@ -152,6 +152,22 @@ export function concatBytes(...parts: Uint8Array[]): Uint8Array<ArrayBuffer> {
   return all;
 }
 
+/** Joins neighbours as long as they are small: to write each by itself would take longer than the copy. */
+export function* joinSmall(pieces: Uint8Array[], joinedBytesMax: number): Generator<Uint8Array> {
+  let run: Uint8Array[] = [];
+  let bytes = 0;
+  for (const piece of pieces) {
+    if (bytes + piece.length > joinedBytesMax && run.length > 0) {
+      yield run.length === 1 ? run[0] : concatBytes(...run);
+      run = [];
+      bytes = 0;
+    }
+    run.push(piece);
+    bytes += piece.length;
+  }
+  if (run.length > 0) yield run.length === 1 ? run[0] : concatBytes(...run);
+}
+
 /**
  * Gives the memory of bytes back at once, without waiting for the garbage collector, which lets many megabytes gather. They are
  * gone then: nobody may have them any more. Bytes that share their buffer with others are left alone.

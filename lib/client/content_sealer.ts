@@ -48,9 +48,8 @@ export class ContentSealer {
       const content = { type: RecordType.DATA, links: [], plaintext };
       const sealed = sealParts(this.#recordKey, content);
       const reference = maskKey(this.#session, sealed);
-      const { id, header, body } = sealed;
-      // A data record's header is a few bytes, and goes with the id.
-      await this.#sender.send({ id, parts: [header, body], release: () => releaseBytes(body) });
+      const { id, parts } = sealed;
+      await this.#sender.send({ id, parts, release: () => parts.forEach(releaseBytes) });
       return reference;
     } finally {
       this.#sealing--;

@@ -3,7 +3,7 @@
  * their request by its id. It knows nothing of logins and does not reconnect: when it ends, its owner takes the
  * requests that are unanswered and sends them elsewhere.
  */
-import { concatBytes, TruncatedError } from "../bytes.ts";
+import { joinSmall, TruncatedError } from "../bytes.ts";
 import { Channel, type Connection } from "../channel.ts";
 import { HoldfastError, ProtocolError, UnreachableError } from "../errors.ts";
 import { VAULT_CLIENT } from "../limits.ts";
@@ -12,7 +12,6 @@ import {
   decodeError,
   decodeFrameHeader,
   decodeStored,
-  encodeFrame,
   encodeFrameHeader,
   ErrorCode,
   FLAG_MORE,
@@ -22,7 +21,7 @@ import {
 import { answerError } from "./answer_error.ts";
 
 const REQUEST_ID_MAX = 0xffffffff;
-/** Below this, header and payload go out as one write. */
+/** What is smaller goes out together, as one write. */
 const JOINED_BYTES_MAX = 64 * 1024;
 
 /** An answer other than ERROR. */
@@ -111,18 +110,10 @@ export class Wire {
 
   async #write(code: RequestCode, requestId: number, parts: Uint8Array[]): Promise<void> {
     const payloadBytes = parts.reduce((size, part) => size + part.length, 0);
-    if (parts.length < 2 && payloadBytes <= JOINED_BYTES_MAX) {
-      const [payload = new Uint8Array(0)] = parts;
-      return await this.#channel.write(encodeFrame(code, { requestId, payload }));
-    }
     const header = encodeFrameHeader({ flags: 0, code, requestId, payloadBytes });
-    const isLarge = (part: Uint8Array) => part.length > JOINED_BYTES_MAX;
-    const smallCount = parts.findIndex(isLarge);
-    const [small, rest] = smallCount < 0
-      ? [parts, []]
-      : [parts.slice(0, smallCount), parts.slice(smallCount)];
-    await this.#channel.write(concatBytes(header, ...small));
-    for (const part of rest) await this.#channel.write(part);
+    for (const bytes of joinSmall([header, ...parts], JOINED_BYTES_MAX)) {
+      await this.#channel.write(bytes);
+    }
   }
 
   async #readAnswers(): Promise<void> {

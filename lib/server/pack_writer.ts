@@ -3,7 +3,7 @@
  * flushed, named and indexed, the next one takes records. A record is durable when its pack's stages are all done.
  */
 import type { BlobStore, BlobWriter } from "../blobs.ts";
-import { concatBytes } from "../bytes.ts";
+import { joinSmall } from "../bytes.ts";
 import type { PackEntry, RecordDatabase } from "../db_records.ts";
 import { STORE } from "../limits.ts";
 import type { RecordType } from "../record.ts";
@@ -213,7 +213,7 @@ class OpenPack {
       while (this.#queue.length > 0) {
         const pieces = this.#queue;
         this.#queue = [];
-        for (const bytes of joinSmall(pieces)) await writer.write(bytes);
+        for (const bytes of joinSmall(pieces, STORE.joinedWriteBytes)) await writer.write(bytes);
       }
     } catch (error) {
       this.#failure ??= { error };
@@ -230,20 +230,4 @@ class OpenPack {
       // What made the pack fail is reported; a temporary file is removed at the next start.
     }
   }
-}
-
-/** Joins neighbours as long as they are small: a call for each would take longer than the copy. */
-function* joinSmall(pieces: Uint8Array[]): Generator<Uint8Array> {
-  let run: Uint8Array[] = [];
-  let bytes = 0;
-  for (const piece of pieces) {
-    if (bytes + piece.length > STORE.joinedWriteBytes && run.length > 0) {
-      yield run.length === 1 ? run[0] : concatBytes(...run);
-      run = [];
-      bytes = 0;
-    }
-    run.push(piece);
-    bytes += piece.length;
-  }
-  if (run.length > 0) yield run.length === 1 ? run[0] : concatBytes(...run);
 }

@@ -52,15 +52,25 @@ export async function decryptAead(
 /** ChaCha20-Poly1305 (RFC 8439) of the parts, one after another: 16 bytes more than these. */
 export function encryptChaCha(
   key: Uint8Array,
-  { nonce, covered, parts }: AeadContext & { parts: Uint8Array[] },
+  context: AeadContext & { parts: Uint8Array[] },
 ): Uint8Array<ArrayBuffer> {
-  const cipher = createCipheriv(CHACHA, key, nonce, { authTagLength: TAG_BYTES });
-  cipher.setAAD(covered, { plaintextLength: parts.reduce((size, part) => size + part.length, 0) });
-  const pieces = parts.map((part) => cipher.update(part));
-  cipher.final();
-  const sealed = concatBytes(...pieces, cipher.getAuthTag());
+  const pieces = encryptChaChaParts(key, context);
+  const sealed = concatBytes(...pieces);
   for (const piece of pieces) releaseBytes(piece);
   return sealed;
+}
+
+/** The same, not joined: the ciphertext of each part, and the tag. */
+export function encryptChaChaParts(
+  key: Uint8Array,
+  { nonce, covered, parts }: AeadContext & { parts: Uint8Array[] },
+): Uint8Array[] {
+  const cipher = createCipheriv(CHACHA, key, nonce, { authTagLength: TAG_BYTES });
+  cipher.setAAD(covered, { plaintextLength: parts.reduce((size, part) => size + part.length, 0) });
+  const pieces: Uint8Array[] = parts.map((part) => cipher.update(part));
+  cipher.final();
+  pieces.push(cipher.getAuthTag());
+  return pieces;
 }
 
 /**

@@ -14,7 +14,7 @@ import { DamagedError } from "../errors.ts";
 import { hmac } from "../kdf.ts";
 import { VAULT } from "../limits.ts";
 import { decodeRecord, encodeRecordHeader, recordId, type RecordType } from "../record.ts";
-import { decryptChaCha, encryptChaCha, ZERO_NONCE } from "./aead.ts";
+import { decryptChaCha, encryptChaChaParts, ZERO_NONCE } from "./aead.ts";
 import { Codec, compress, decompress } from "./compress.ts";
 import { padmeSize } from "./padme.ts";
 
@@ -43,29 +43,29 @@ export interface OpenedRecord extends RecordContent {
   release(): void;
 }
 
-/** A record in two parts, one behind the other. */
+/** A record in parts, one behind the other, of which the header is the first. */
 export interface SealedParts extends Omit<SealedRecord, "record"> {
-  header: Uint8Array<ArrayBuffer>;
-  body: Uint8Array<ArrayBuffer>;
+  parts: Uint8Array[];
 }
 
 /** Seals contents of up to {@link VAULT.plaintextBytesMax} bytes. The same contents: the same record. */
 export function sealRecord(recordKey: Uint8Array, content: RecordContent): SealedRecord {
-  const { id, key, header, body } = sealParts(recordKey, content);
-  return { id, key, record: concatBytes(header, body) };
+  const { id, key, parts } = sealParts(recordKey, content);
+  return { id, key, record: concatBytes(...parts) };
 }
 
-/** The same without joining header and body, which are megabytes to copy. */
+/** The same without joining the parts, which are megabytes to copy. */
 export function sealParts(
   recordKey: Uint8Array,
   { type, links, plaintext }: RecordContent,
 ): SealedParts {
   const header = encodeRecordHeader({ type, links });
-  const { parts, release } = contentParts(plaintext);
-  const key = hmac(recordKey, header, ...parts);
-  const body = encryptChaCha(key, { nonce: ZERO_NONCE, covered: header, parts });
+  const { parts: contents, release } = contentParts(plaintext);
+  const key = hmac(recordKey, header, ...contents);
+  const context = { nonce: ZERO_NONCE, covered: header, parts: contents };
+  const parts = [header, ...encryptChaChaParts(key, context)];
   release();
-  return { id: recordId(header, body), key, header, body };
+  return { id: recordId(...parts), key, parts };
 }
 
 /**
