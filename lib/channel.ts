@@ -61,6 +61,11 @@ export class Channel {
     return now > this.#totalDeadline || now > this.#silenceDeadline || now > this.#writeDeadline;
   }
 
+  /** Whether something that came has not been read. */
+  get hasBuffered(): boolean {
+    return this.#start < this.#end;
+  }
+
   /** Why the channel was aborted, if it was. */
   get abortReason(): string | undefined {
     return this.#abortReason;

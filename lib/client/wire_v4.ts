@@ -71,7 +71,8 @@ export class Wire {
   #lastId = 0;
   #sentAt = performance.now();
   #heardAt = performance.now();
-  #writing = Promise.resolve();
+  #unwritten: Uint8Array[] = [];
+  #isWriting = false;
 
   constructor(conn: Connection, { answerMs }: WireOptions) {
     this.#channel = new Channel(conn);
@@ -93,8 +94,10 @@ export class Wire {
     if (this.#isEnded) return;
     if (this.#pending.size === 1) this.#expectAnswer();
     this.#sentAt = performance.now();
-    this.#writing = this.#writing.then(() => this.#write(request.code, requestId, parts));
-    this.#writing.catch((error) => this.#end(error));
+    const payloadBytes = parts.reduce((size, part) => size + part.length, 0);
+    const header = encodeFrameHeader({ flags: 0, code: request.code, requestId, payloadBytes });
+    this.#unwritten.push(header, ...parts);
+    if (!this.#isWriting) this.#write().catch((error) => this.#end(error));
   }
 
   /** The requests that are unanswered, oldest first; they are no longer this connection's. */
@@ -108,12 +111,16 @@ export class Wire {
     this.#end(new UnreachableError("Connection closed"));
   }
 
-  async #write(code: RequestCode, requestId: number, parts: Uint8Array[]): Promise<void> {
-    const payloadBytes = parts.reduce((size, part) => size + part.length, 0);
-    const header = encodeFrameHeader({ flags: 0, code, requestId, payloadBytes });
-    for (const bytes of joinSmall([header, ...parts], JOINED_BYTES_MAX)) {
-      await this.#channel.write(bytes);
+  /** Writes what is to be written, and what comes meanwhile. Requests of one turn leave together. */
+  async #write(): Promise<void> {
+    this.#isWriting = true;
+    await Promise.resolve();
+    while (this.#unwritten.length > 0) {
+      const pieces = this.#unwritten;
+      this.#unwritten = [];
+      for (const bytes of joinSmall(pieces, JOINED_BYTES_MAX)) await this.#channel.write(bytes);
     }
+    this.#isWriting = false;
   }
 
   async #readAnswers(): Promise<void> {

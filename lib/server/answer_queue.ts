@@ -1,10 +1,16 @@
 /**
- * Answers on their way to one peer. Small ones that come together leave with one write; whoever sends waits when the
- * peer does not read, and so its next request is not read either.
+ * Answers on their way to one peer. Whoever sends waits when the peer does not read, and so its next request is not read
+ * either. Small ones leave together: the system keeps a second small write back until the peer has confirmed the first,
+ * and a peer that has nothing to say takes 40 ms for that.
  */
-import { concatBytes } from "../bytes.ts";
+import { joinSmall } from "../bytes.ts";
 import type { Channel } from "../channel.ts";
 import { WIRE } from "../limits.ts";
+
+/** Copying more takes longer than a write. */
+const JOINED_BYTES_MAX = 64 * 1024;
+/** How long an answer waits for the next. */
+const GATHER_MS = 5;
 
 export class AnswerQueue {
   readonly #channel: Channel;
@@ -12,6 +18,8 @@ export class AnswerQueue {
   #queuedBytes = 0;
   #sending: Promise<void> | undefined;
   #failure: { error: unknown } | undefined;
+  #isGathering = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(channel: Channel) {
     this.#channel = channel;
@@ -21,13 +29,25 @@ export class AnswerQueue {
   push(frame: Uint8Array): void {
     this.#queue.push(frame);
     this.#queuedBytes += frame.length;
-    this.#send();
+    if (!this.#isGathering || this.#queuedBytes > JOINED_BYTES_MAX) this.#send();
+    else this.#timer ??= setTimeout(() => this.#send(), GATHER_MS);
+  }
+
+  /** From now on more answers may come at once: they leave together, after some milliseconds at the latest. */
+  gather(): void {
+    this.#isGathering = true;
+  }
+
+  /** Nothing more comes for now: what has gathered leaves. */
+  release(): void {
+    this.#isGathering = false;
+    if (this.#queue.length > 0) this.#send();
   }
 
   /** Adds a frame, and waits while too much is queued. @throws {UnreachableError} if the peer is gone */
   async send(frame: Uint8Array): Promise<void> {
     this.push(frame);
-    while (this.#queuedBytes > WIRE.answerQueueBytesMax && !this.#failure) await this.#sending;
+    while (this.#queuedBytes > WIRE.answerQueueBytesMax && !this.#failure) await this.flush();
     this.#check();
   }
 
@@ -39,6 +59,7 @@ export class AnswerQueue {
 
   /** Waits until all is written. @throws {UnreachableError} if the peer is gone */
   async flush(): Promise<void> {
+    if (this.#queue.length > 0) this.#send();
     while (this.#sending && !this.#failure) await this.#sending;
     this.#check();
   }
@@ -48,6 +69,8 @@ export class AnswerQueue {
   }
 
   #send(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
     this.#sending ??= this.#drain();
   }
 
@@ -57,8 +80,10 @@ export class AnswerQueue {
       while (this.#queue.length > 0) {
         const frames = this.#queue;
         this.#queue = [];
-        await this.#channel.write(frames.length === 1 ? frames[0] : concatBytes(...frames));
-        for (const frame of frames) this.#queuedBytes -= frame.length;
+        for (const bytes of joinSmall(frames, JOINED_BYTES_MAX)) {
+          await this.#channel.write(bytes);
+          this.#queuedBytes -= bytes.length;
+        }
       }
     } catch (error) {
       this.#failure ??= { error };

@@ -129,7 +129,9 @@ export class VaultSession {
       while (await this.#serveNext()) {
         if (this.#context.isStopping() && !this.isBusy()) break;
       }
+      await this.#answers.flush();
     } finally {
+      this.#answers.release();
       this.#leaveVault();
     }
   }
@@ -138,12 +140,14 @@ export class VaultSession {
   async #serveNext(): Promise<boolean> {
     if (this.#state.name === "member") await this.#state.member.puts.waitForRoom();
     this.#expectRequest();
+    if (!this.#channel.hasBuffered) this.#answers.release();
     if (!(await this.#channel.waitForData(Infinity))) return false;
     let request: Request | undefined;
     try {
       request = await this.#readRequest();
       if (request === undefined) return false;
       this.#isHandling = true;
+      this.#answers.gather();
       this.#context.activity.begin();
       this.#channel.expect({ ...PATIENT, writeMs: this.#context.limits.stallMs });
       await this.#handle(request);
