@@ -3,7 +3,10 @@
  * been read is read once more. The runtime can neither lock files nor freeze a file system.
  */
 import type { FileResult, FileToRead } from "./backup_job.ts";
-import { describeFileError, isSameStamp, stateEntry } from "./file_state.ts";
+import { describeFileError, type FileStamp, isSameStamp, stateEntry } from "./file_state.ts";
+
+/** What the runtime's times are exact to, and the clocks of a file server and this machine may differ by. */
+const CTIME_MS = 10_000;
 
 /** A file that is open. */
 export interface OpenFile extends Disposable {
@@ -28,7 +31,10 @@ export async function readSteadily<T extends OpenFile, R extends { size: number 
   try {
     using file = open();
     const first = await read(file, expected.size);
-    if (isSteady(file.stat(), { stamp: expected, size: first.size })) return { read: first };
+    const marks = { stamp: expected, size: first.size };
+    if (isSteadyByPath(expected.path, marks) || isSteady(file.stat(), marks)) {
+      return { read: first };
+    }
   } catch (error) {
     return failure(error);
   }
@@ -56,9 +62,23 @@ async function readAgain<T extends OpenFile, R extends { size: number }>(
   }
 }
 
+/**
+ * Whether a look at the path is enough, which costs half of one at the open file. It is if the file there has the marks
+ * of before, and they are older than the reading: had another file been there meanwhile, then this one was renamed
+ * twice, and renaming sets the ctime. Otherwise the open file tells.
+ */
+function isSteadyByPath(path: string, marks: { stamp: FileStamp; size: number }): boolean {
+  if (marks.stamp.ctimeMs > Date.now() - CTIME_MS) return false;
+  try {
+    return isSteady(Deno.lstatSync(path), marks);
+  } catch {
+    return false;
+  }
+}
+
 function isSteady(
   info: Deno.FileInfo,
-  { stamp, size }: { stamp: Parameters<typeof isSameStamp>[0]; size: number },
+  { stamp, size }: { stamp: FileStamp; size: number },
 ): boolean {
   return size === stamp.size && isSameStamp(stateEntry(info), stamp);
 }

@@ -3,6 +3,7 @@
  * nothing but the contents, or equal contents of two devices would not become the same record.
  */
 import { constants, zstdCompressSync, zstdDecompressSync } from "node:zlib";
+import { releaseBuffer } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import { VAULT } from "../limits.ts";
 
@@ -16,6 +17,7 @@ const LARGE_BYTES_MIN = 512 * 1024;
 /** Less than this is not worth a second pass when reading: at least 3 % must be saved. */
 const RATIO_MAX = 0.97;
 const SAMPLE_BYTES = 16 * 1024;
+const samples = new Uint8Array(2 * SAMPLE_BYTES);
 /** Below this the samples would be most of the contents. */
 const SAMPLED_BYTES_MIN = 8 * SAMPLE_BYTES;
 /** The runtime takes smaller buffers out of one that many share. */
@@ -60,7 +62,10 @@ export function decompress({ codec, bytes }: Compressed): Uint8Array {
 /** Whether compression gains 3 %. The count is a shortcut: where it says yes, the trial would say it too. */
 function gains(sample: Uint8Array): boolean {
   if (bitsPerByte(sample) < PLAIN_BITS_PER_BYTE) return true;
-  return deflate(sample).length <= sample.length * RATIO_MAX;
+  const trial = deflate(sample);
+  const isWorth = trial.length <= sample.length * RATIO_MAX;
+  releaseBuffer(trial);
+  return isWorth;
 }
 
 /** Entropy of single bytes. */
@@ -72,9 +77,8 @@ function bitsPerByte(sample: Uint8Array): number {
   return bits / sample.length;
 }
 
-/** The 16 KiB that begin at one quarter and those at three quarters of the contents. */
+/** The 16 KiB that begin at one quarter and those at three quarters of the contents, until the next call. */
 function takeSamples(content: Uint8Array): Uint8Array {
-  const samples = new Uint8Array(2 * SAMPLE_BYTES);
   const quarter = Math.floor(content.length / 4);
   samples.set(content.subarray(quarter, quarter + SAMPLE_BYTES));
   samples.set(content.subarray(3 * quarter, 3 * quarter + SAMPLE_BYTES), SAMPLE_BYTES);

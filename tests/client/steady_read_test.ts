@@ -30,6 +30,38 @@ Deno.test("readSteadily() tells when it changes each time, and keeps the older t
   assert.equal(result.state?.mtimeMs, 5000);
 });
 
+Deno.test("readSteadily() asks the open file where the path does not tell", async () => {
+  const folder = Deno.makeTempDirSync({ prefix: "holdfast-test-" });
+  try {
+    const path = `${folder}/file`;
+    Deno.writeTextFileSync(path, "0123456789");
+    const { size, mtime, ctime, ino } = Deno.lstatSync(path);
+    const marks = { path, size, mtimeMs: mtime!.getTime(), ctimeMs: ctime!.getTime(), inode: ino! };
+    const read = async (file: FileToRead) => {
+      let asked = 0;
+      await readSteadily(file, {
+        open: () => ({ stat: () => (asked++, Deno.lstatSync(path)), [Symbol.dispose]: () => {} }),
+        read: () => Promise.resolve({ size: 10 }),
+      });
+      return asked;
+    };
+    const fresh = { ...marks, isSparse: false };
+    assert.equal(await read(fresh), 1, "its ctime may be that of a renaming just now");
+    // That a file is old is hard to make: so it is the clock that goes on.
+    const { now } = Date;
+    try {
+      Date.now = () => now() + 60_000;
+      assert.equal(await read(fresh), 0);
+      assert.notEqual(await read({ ...fresh, inode: fresh.inode + 1 }), 0, "another file");
+      assert.notEqual(await read({ ...fresh, mtimeMs: fresh.mtimeMs - 1 }), 0, "changed");
+    } finally {
+      Date.now = now;
+    }
+  } finally {
+    Deno.removeSync(folder, { recursive: true });
+  }
+});
+
 Deno.test("readSteadily() tells that a file is gone, and passes on what is not the file's fault", async () => {
   const gone = await readSteadily(EXPECTED, {
     open: () => {
