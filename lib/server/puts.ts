@@ -5,7 +5,7 @@
 import type { RecordDatabase } from "../db_records.ts";
 import { DamagedError } from "../errors.ts";
 import { WIRE } from "../limits.ts";
-import { equalBytes } from "../bytes.ts";
+import { equalBytes, releaseBuffer } from "../bytes.ts";
 import { ErrorCode, type PutMessage } from "../protocol_v4.ts";
 import { decodeRecord, recordId, type RecordType } from "../record.ts";
 import type { Share } from "./budget.ts";
@@ -41,7 +41,7 @@ export class Puts {
   }
 
   /**
-   * Takes a record, and the memory that it is in unless it throws. Settles when the next may come; the answer comes
+   * Takes a record, and the buffer that it is in unless it throws: that is given back. Settles when the next may come; the answer comes
    * later.
    *
    * @throws {RequestError} `BAD_RECORD`, `NO_SPACE`
@@ -52,6 +52,7 @@ export class Puts {
     const type = checkRecord(message);
     if (await records.keepRecord(vault.number, id)) {
       this.#store(requestId);
+      releaseBuffer(record);
       share.release();
       return;
     }
@@ -59,8 +60,12 @@ export class Puts {
     await vault.quota.pace(device, record.length);
     const { written, durable } = vault.packs.append({ id, type, bytes: record });
     const before = this.#writing;
-    this.#writing = written.catch(() => {}).finally(() => share.release()); // `durable` tells it
-    this.#follow(requestId, { durable, bytes: record.length });
+    const bytes = record.length;
+    this.#writing = written.catch(() => {}).finally(() => { // `durable` tells it
+      releaseBuffer(record);
+      share.release();
+    });
+    this.#follow(requestId, { durable, bytes });
     await before;
   }
 
