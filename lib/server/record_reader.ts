@@ -3,7 +3,7 @@
  * its way while the last one is used. Every record is checked against its id.
  */
 import type { BlobStore } from "../blobs.ts";
-import { equalBytes } from "../bytes.ts";
+import { equalBytes, releaseBuffer } from "../bytes.ts";
 import type { RecordDatabase, RecordPlace, RecordRow } from "../db_records.ts";
 import { isUnreadable } from "../durable.ts";
 import { STORE } from "../limits.ts";
@@ -105,7 +105,10 @@ export class RecordReader {
       isOver = true;
     } finally {
       // Unless it was left off: the disk may still be filling them.
-      if (isOver && this.#spareBuffers.length < buffers.length) this.#spareBuffers.push(...buffers);
+      if (isOver) {
+        for (const buffer of buffers) buffer.rest();
+        if (this.#spareBuffers.length < buffers.length) this.#spareBuffers.push(...buffers);
+      }
     }
   }
 
@@ -197,14 +200,22 @@ function* planRuns(wanted: Wanted[]): Generator<Run> {
   if (run) yield run;
 }
 
-/** A buffer that is used again and grows when it is too small: new memory is slow. */
+/** A buffer that is used again, because new memory is slow, and replaced by a larger one when it is too small. */
 class GrowingBuffer {
   #bytes = new Uint8Array(0);
 
   take(size: number): Uint8Array {
     if (this.#bytes.length < size) {
+      releaseBuffer(this.#bytes);
       this.#bytes = new Uint8Array(Math.max(size, STORE.joinedReadBytes));
     }
     return this.#bytes.subarray(0, size);
+  }
+
+  /** Nobody reads from it any more. What a large record needed is not kept for the next ones. */
+  rest(): void {
+    if (this.#bytes.length <= STORE.joinedReadBytes) return;
+    releaseBuffer(this.#bytes);
+    this.#bytes = new Uint8Array(0);
   }
 }
