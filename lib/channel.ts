@@ -112,9 +112,8 @@ export class Channel {
       if (this.#start === this.#end) {
         const wanted = target.length - filled;
         if (!this.#filling && wanted >= BUFFER_BYTES) {
-          const count = await this.#readConn(target.subarray(filled));
-          if (count === null) break;
-          filled += count;
+          filled += await this.#readLarge(target.subarray(filled));
+          if (filled < target.length) break;
           continue;
         }
         if (!(await this.#fill())) break;
@@ -174,6 +173,30 @@ export class Channel {
       // The peer is gone already, which is what this is about.
     }
     this.close();
+  }
+
+  /**
+   * Fills a target without a copy; returns its size, or fewer at the end of the connection. TLS gives 16 KiB at a time,
+   * so there are many reads, and no more is done for each than has to be.
+   */
+  async #readLarge(target: Uint8Array): Promise<number> {
+    let filled = 0;
+    this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
+    this.#waiting++;
+    try {
+      while (filled < target.length) {
+        const count = await this.#conn.read(target.subarray(filled));
+        if (count === null) break;
+        filled += count;
+        this.#silenceDeadline = performance.now() + this.#patience.silenceMs;
+        if (this.#traffic) this.#traffic.receivedBytes += count;
+      }
+    } catch (cause) {
+      if (!(cause instanceof Deno.errors.UnexpectedEof)) throw this.#connectionLost(cause);
+    } finally {
+      this.#waiting--;
+    }
+    return filled;
   }
 
   /** Reads once into the empty buffer; false at the end of the connection. */
