@@ -21,7 +21,7 @@ import { KeptRecorder } from "./kept_recorder.ts";
 import type { KeptStore } from "./kept_store.ts";
 import { RecordSender } from "./record_sender.ts";
 import { RecordUse } from "./record_use.ts";
-import type { Scanned } from "./scan.ts";
+import type { TreeWalk } from "./tree_scanner.ts";
 import { TreeEmitter } from "./tree_emitter.ts";
 import { refreshJournal, signByDevice, type VaultAccess } from "./vault_access.ts";
 
@@ -31,8 +31,8 @@ export interface BackupPlan {
   roots: string[];
   tags: string[];
   host: string;
-  /** Begins the walk, which tells the tally what it had to leave out. Some entries at a time. */
-  scan: (tally: BackupTally) => AsyncIterable<Scanned[]>;
+  /** A walk, which tells the tally what it had to leave out. */
+  scan: (tally: BackupTally) => TreeWalk;
 }
 
 export interface AttemptOptions {
@@ -68,7 +68,7 @@ interface Tools {
   kept: KeptCursor | undefined;
   recorder: KeptRecorder;
   tally: BackupTally;
-  startMs: number;
+  walk: TreeWalk;
 }
 
 export async function makeAttempt(
@@ -76,8 +76,8 @@ export async function makeAttempt(
   { sessionId, kept }: { sessionId: Uint8Array; kept: KeptFile | undefined },
 ): Promise<Attempt> {
   const { vault, session, sent } = options;
-  const startMs = Date.now();
   const tally = new BackupTally();
+  const walk = options.plan.scan(tally);
   options.onPass(tally, kept?.head);
   await vault.session.openSession(sessionId);
   const sender = new RecordSender(vault.session);
@@ -86,7 +86,7 @@ export async function makeAttempt(
   try {
     await sender.send({ id: session.id, parts: [session.record] });
     const cursor = kept && await openCursor(kept, vault);
-    const tools = { sender, pool, kept: cursor, recorder, tally, startMs };
+    const tools = { sender, pool, kept: cursor, recorder, tally, walk };
     return { ...await attemptCommit(options, tools), tally, sent };
   } catch (error) {
     if (!(error instanceof SessionEndedError)) throw error;
@@ -103,16 +103,16 @@ export async function makeAttempt(
 
 async function attemptCommit(
   options: AttemptOptions,
-  { sender, pool, kept, recorder, tally, startMs }: Tools,
+  { sender, pool, kept, recorder, tally, walk }: Tools,
 ): Promise<Pick<Attempt, "outcome" | "root" | "keptPath">> {
   const { keys, plan, session, vault, interrupted } = options;
+  const { startMs, batches: entries } = walk;
   const emitter = new TreeEmitter({ ...keys, session, sender, kept, recorder });
-  const { emit } = emitter;
+  const { emit, keep } = emitter;
   const onRead = (bytes: number) => void (tally.bytesRead += bytes);
   const jobs = new FileJobs({ ...keys, session, pool, emit, onRead });
-  const entries = plan.scan(tally);
   const use = new RecordUse({ pattern: crypto.getRandomValues(new Uint32Array(1))[0] });
-  const tree = await runPass({ ...keys, entries, kept, jobs, emit, tally, use, interrupted });
+  const tree = await runPass({ ...keys, entries, kept, jobs, emit, keep, tally, use, interrupted });
   const root = await sendRoot(options, { sender, tree, tally, startMs });
   await Promise.race([Promise.all([pool.drain(), sender.drain()]), interrupted]);
   const sparse = use.sparse(tree.totals.bytes * BACKUP.sparseShare);
@@ -147,7 +147,10 @@ function openCursor(kept: KeptFile, { session }: VaultAccess): Promise<KeptCurso
 
 async function sendRoot(
   { plan, session, vault }: AttemptOptions,
-  { sender, tree, tally, startMs }: Pick<Tools, "sender" | "tally" | "startMs"> & { tree: Tree },
+  { sender, tree, tally, startMs }: Pick<Tools, "sender" | "tally"> & {
+    tree: Tree;
+    startMs: number;
+  },
 ): Promise<Uint8Array> {
   const { top, level, totals } = tree;
   const sealed = await sealRoot(session, {

@@ -19,7 +19,7 @@ export async function runDryBackup(
     has: (ids) => Promise.resolve(ids.map(() => true)), // as the server would say if all is well
     onDamage: () => {},
   });
-  for await (const batch of plan.scan(tally)) {
+  for await (const batch of plan.scan(tally).batches) {
     for (const { entry } of batch) {
       if (entry.type !== "file") continue;
       const { state } = await compareWithKept(cursor, entry);

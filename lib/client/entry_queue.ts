@@ -4,6 +4,7 @@
  */
 import { BACKUP } from "../limits.ts";
 import type { Entry } from "../vault/entry.ts";
+import type { WholeSegment } from "./kept_cursor.ts";
 import type { FileOutcome } from "./backup_job.ts";
 
 export interface WaitingEntry {
@@ -12,8 +13,15 @@ export interface WaitingEntry {
   outcome?: Promise<FileOutcome>;
 }
 
+/** A segment of the last snapshot that is taken over, in place of its entries. */
+export interface WaitingSegment {
+  segment: WholeSegment;
+}
+
+export type Waiting = WaitingEntry | WaitingSegment;
+
 export class EntryQueue {
-  #entries: WaitingEntry[] = [];
+  #entries: Waiting[] = [];
   #isEnded = false;
   #failure: { error: unknown } | undefined;
   #wakers: (() => void)[] = [];
@@ -32,7 +40,7 @@ export class EntryQueue {
     return this.#entries.length >= BACKUP.entriesAheadMax && !this.#isAwaiting;
   }
 
-  push(entry: WaitingEntry): void {
+  push(entry: Waiting): void {
     this.#check();
     this.#entries.push(entry);
     if (this.#entries.length === 1) this.#wake();
@@ -71,7 +79,7 @@ export class EntryQueue {
   }
 
   /** All that is there, in order; empty at the end. */
-  async take(): Promise<WaitingEntry[]> {
+  async take(): Promise<Waiting[]> {
     while (this.#entries.length === 0 && !this.#isEnded) await this.#sleep();
     this.#check();
     const entries = this.#entries;

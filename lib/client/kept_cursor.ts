@@ -21,6 +21,11 @@ export interface KnownRecord {
   isThere: boolean;
 }
 
+/** A segment that the server has, with all below it. */
+export interface WholeSegment extends KeptSegment {
+  entries: Entry[];
+}
+
 export class KeptCursor {
   readonly #kept: KeptFile;
   readonly #has: Has;
@@ -31,6 +36,8 @@ export class KeptCursor {
   readonly #indexes = new Map<string, KnownRecord>();
   readonly #sparse: Set<string>;
   #number = 0;
+  /** The present segment, if it may be taken over whole. */
+  #whole: WholeSegment | undefined;
   #entries: Entry[] = [];
   #at = 0;
   /** Ids that are missing below the present segment, hexadecimal. */
@@ -66,17 +73,21 @@ export class KeptCursor {
     return this.#kept.head.startMs;
   }
 
-  /** Whether {@link find} can tell without {@link advance}. */
-  covers(path: string): boolean {
+  /** Goes on to the segment that the path may be in; then {@link find} can tell. */
+  async cover(path: string): Promise<void> {
+    while (!this.#covers(path)) await this.#advance();
+  }
+
+  #covers(path: string): boolean {
     const last = this.#entries.at(-1);
     return this.#isDone || (last !== undefined && comparePaths(path, last.path) <= 0);
   }
 
-  /** Goes on to the next segment. */
-  async advance(): Promise<void> {
+  async #advance(): Promise<void> {
     const next = this.#next();
     this.#at = 0;
     this.#missing = new Set();
+    this.#whole = undefined;
     if (next === undefined) {
       this.#isDone = true;
       this.#entries = [];
@@ -87,11 +98,18 @@ export class KeptCursor {
     const isThere = this.#areThere === "all" || this.#areThere[this.#number] === true;
     this.#number++;
     this.#remember({ reference, isThere });
+    // The last one ends where the tree ended, and perhaps not where more entries would have it end.
+    if (isThere && this.#number < this.#kept.segmentCount) this.#whole = next;
     if (isThere || content.links.length === 0) return;
     const present = await this.#has(content.links);
     for (const [index, link] of content.links.entries()) {
       if (!present[index]) this.#missing.add(link.toHex());
     }
+  }
+
+  /** The present segment, if the path is that of its first entry, and all of it can be used again. */
+  wholeSegmentFrom(path: string): WholeSegment | undefined {
+    return this.#whole?.entries[0].path === path ? this.#whole : undefined;
   }
 
   /**
@@ -123,7 +141,7 @@ export class KeptCursor {
     return this.#known.get(name) ?? this.#indexes.get(name);
   }
 
-  #next(): (KeptSegment & { entries: Entry[] }) | undefined {
+  #next(): WholeSegment | undefined {
     try {
       const segment: KeptSegment | undefined = this.#segments.next().value;
       return segment && { ...segment, entries: decodeSegment(segment.content) };

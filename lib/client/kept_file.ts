@@ -100,7 +100,8 @@ export class KeptFile implements Disposable {
   readonly head: KeptHead;
   readonly #file: Deno.FsFile;
   readonly #sealer: BlockSealer;
-  readonly #segments: number;
+  /** How many segments there are. */
+  readonly segmentCount: number;
 
   /** @throws {DamagedError} if it is not what {@link KeptWriter} made with this key */
   private constructor(file: Deno.FsFile, key: Uint8Array) {
@@ -112,7 +113,7 @@ export class KeptFile implements Disposable {
     const at = size - 4 - new ByteReader(this.#readAt(size - 4, 4)).u32() - 4;
     if (at < start.length) throw damaged("bad sizes");
     const reader = new ByteReader(this.#openBlock(at, FINAL_NUMBER).block);
-    this.#segments = reader.u32();
+    this.segmentCount = reader.u32();
     const [root, startMs] = [reader.bytes(RECORD_ID_BYTES), reader.u64()];
     const [entries, bytes] = [reader.u64(), reader.u64()];
     const indexes = Array.from({ length: reader.u32() }, () => readReference(reader));
@@ -146,7 +147,7 @@ export class KeptFile implements Disposable {
   /** @throws {DamagedError} when a block is not what was written */
   *segments(): Generator<KeptSegment> {
     let at = MAGIC.length + FILE_ID_BYTES;
-    for (let number = 0; number < this.#segments; number++) {
+    for (let number = 0; number < this.segmentCount; number++) {
       const { block, end } = this.#openBlock(at, number);
       yield decodeSegmentBlock(block);
       at = end;

@@ -5,6 +5,7 @@
  * Memory has a bound: of very many records only those are watched whose ids begin with certain bits, others another time.
  */
 import { BACKUP } from "../limits.ts";
+import type { Reference } from "../vault/session.ts";
 import type { Entry } from "../vault/entry.ts";
 import { SMALL_FILE_BYTES_MAX } from "../vault/small_files.ts";
 
@@ -21,6 +22,8 @@ export class RecordUse {
   /** Which ids are watched: those whose lowest bits are these. */
   readonly #pattern: number;
   #mask = 0;
+  /** Neighbours are mostly in the same record. */
+  #last: { reference: Reference; use: Use } | undefined;
 
   /** @param pattern a number of 32 bits, another one each time */
   constructor({ pattern, max = BACKUP.watchedRecordsMax }: { pattern: number; max?: number }) {
@@ -33,12 +36,9 @@ export class RecordUse {
     if (type !== "file" || size >= SMALL_FILE_BYTES_MAX || extents?.length !== 1) return;
     const [{ reference, offset, length }] = extents;
     if (reference === undefined || !this.#isWatched(reference.id)) return;
-    const name = reference.id.toBase64();
-    // The id is copied: as a view it would keep all of the segment that it was read from.
-    const use = this.#uses.get(name) ?? { id: reference.id.slice(), liveBytes: 0, endBytes: 0 };
+    const use = this.#last?.reference === reference ? this.#last.use : this.#useOf(reference);
     use.liveBytes += length;
     use.endBytes = Math.max(use.endBytes, offset + length);
-    this.#uses.set(name, use);
     while (this.#uses.size > this.#max) this.#watchFewer();
   }
 
@@ -55,6 +55,16 @@ export class RecordUse {
     return ids;
   }
 
+  #useOf(reference: Reference): Use {
+    const name = reference.id.toBase64();
+    let use = this.#uses.get(name);
+    // The id is copied: as a view it would keep all of the segment that it was read from.
+    if (use === undefined) use = { id: reference.id.slice(), liveBytes: 0, endBytes: 0 };
+    this.#uses.set(name, use);
+    this.#last = { reference, use };
+    return use;
+  }
+
   #isWatched(id: Uint8Array): boolean {
     const bits = id[0] | id[1] << 8 | id[2] << 16 | id[3] << 24;
     return ((bits ^ this.#pattern) & this.#mask) === 0;
@@ -62,6 +72,7 @@ export class RecordUse {
 
   #watchFewer(): void {
     this.#mask = this.#mask << 1 | 1;
+    this.#last = undefined;
     for (const [name, { id }] of this.#uses) {
       if (!this.#isWatched(id)) this.#uses.delete(name);
     }

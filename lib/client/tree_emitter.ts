@@ -6,6 +6,7 @@ import { RecordType } from "../record.ts";
 import { type RecordContent, sealRecord } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
+import type { KeptSegment } from "./kept_file.ts";
 import type { KeptRecorder } from "./kept_recorder.ts";
 import type { RecordSender } from "./record_sender.ts";
 
@@ -25,6 +26,9 @@ export class TreeEmitter {
   constructor(options: TreeEmitterOptions) {
     this.#options = options;
   }
+
+  /** Takes over a segment of the last snapshot, which the server has. */
+  readonly keep = (segment: KeptSegment): void => this.#options.recorder.addSegment(segment);
 
   /** The builders' way out; see `Emit`. */
   readonly emit = async (content: RecordContent): Promise<Reference> => {

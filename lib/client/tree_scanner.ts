@@ -1,6 +1,6 @@
 /**
  * Walks a tree in a thread of its own: looking at fifty thousand files takes as long as comparing them with the last
- * snapshot. The first thread starts at once, so that it is ready when the connection is.
+ * snapshot. The first walk begins at once, while the connection is being made; it goes only so far ahead.
  */
 import type { BackupTally } from "./backup_tally.ts";
 import { decodeBatch } from "./scan_batch.ts";
@@ -8,14 +8,29 @@ import type { Scanned } from "./scan.ts";
 import type { FromScanner, ScanPlan, ToScanner } from "./scan_worker.ts";
 import { decodeWorkerError } from "./worker_error.ts";
 
+/** A walk that has begun. */
+export interface TreeWalk {
+  /** When it began, milliseconds since 1970: nothing was looked at before. */
+  startMs: number;
+  /** All that is there, in the order of entries, some hundred at a time. */
+  batches: AsyncGenerator<Scanned[]>;
+}
+
+/** A thread that walks. */
+interface Thread {
+  worker: Worker;
+  messages: { next(): Promise<FromScanner> };
+  startMs: number;
+}
+
 export class TreeScanner implements Disposable {
   readonly #plan: ScanPlan;
   readonly #workers = new Set<Worker>();
-  #ready: Worker | undefined;
+  #begun: Thread | undefined;
 
   constructor(plan: ScanPlan) {
     this.#plan = plan;
-    this.#ready = this.#start();
+    this.#begun = this.#begin();
   }
 
   /** Ends the threads, whatever they are at. */
@@ -24,13 +39,18 @@ export class TreeScanner implements Disposable {
     this.#workers.clear();
   }
 
-  /** All that is there, in the order of entries, some hundred at a time. What is left out is told to the tally. */
-  async *scan(tally: Pick<BackupTally, "skip" | "skipMore">): AsyncGenerator<Scanned[]> {
-    const worker = this.#ready ?? this.#start();
-    this.#ready = undefined;
-    const messages = listen(worker);
+  /** A walk, which is to be read to its end. What is left out is told to the tally. */
+  scan(tally: Pick<BackupTally, "skip" | "skipMore">): TreeWalk {
+    const thread = this.#begun ?? this.#begin();
+    this.#begun = undefined;
+    return { startMs: thread.startMs, batches: this.#read(thread, tally) };
+  }
+
+  async *#read(
+    { worker, messages }: Thread,
+    tally: Pick<BackupTally, "skip" | "skipMore">,
+  ): AsyncGenerator<Scanned[]> {
     try {
-      tell(worker, { type: "scan", plan: this.#plan });
       for (;;) {
         const message = await messages.next();
         if (message.type === "failed") throw decodeWorkerError(message.fault);
@@ -46,10 +66,13 @@ export class TreeScanner implements Disposable {
     }
   }
 
-  #start(): Worker {
+  #begin(): Thread {
+    const startMs = Date.now();
     const worker = new Worker(new URL("./scan_worker.ts", import.meta.url), { type: "module" });
     this.#workers.add(worker);
-    return worker;
+    const messages = listen(worker);
+    tell(worker, { type: "scan", plan: this.#plan });
+    return { worker, messages, startMs };
   }
 }
 

@@ -54,6 +54,7 @@ export interface Entry {
 const REQUIRED = ["path", "type", "size", "mode", "uid", "gid", "mtime", "ctime", "ino", "nlink"];
 const OPTIONAL = ["target", "extents", "lists"];
 const MODE_MAX = 0o7777;
+const NO_PARTS: { length: number }[] = [];
 
 /**
  * An entry's line. Its references go into the table.
@@ -64,17 +65,19 @@ export function encodeEntry(entry: Entry, table: ReferenceTable): string {
   const fault = findFault(entry);
   if (fault !== undefined) throw new RangeError(`Cannot encode entry: ${fault}`);
   const { path, type, size, mode, uid, gid, mtimeMs, ctimeMs, inode, nlink } = entry;
-  const fields: Record<string, unknown> = {
-    ...{ path, type, size, mode, uid, gid, mtime: mtimeMs, ctime: ctimeMs, ino: inode, nlink },
-  };
-  if (entry.target !== undefined) fields.target = entry.target;
+  // What JSON.stringify() makes of an object with these fields, in half the time; all numbers are safe integers.
+  let line = `{"path":${JSON.stringify(path)},"type":"${type}","size":${size},"mode":${mode}` +
+    `,"uid":${uid},"gid":${gid},"mtime":${mtimeMs},"ctime":${ctimeMs},"ino":${inode},"nlink":${nlink}`;
+  if (entry.target !== undefined) line += `,"target":${JSON.stringify(entry.target)}`;
   if (entry.extents !== undefined && entry.extents.length > 0) {
-    fields.extents = entry.extents.map((extent) => encodeExtent(extent, table));
+    const extents = entry.extents.map((extent) => encodeExtent(extent, table));
+    line += `,"extents":${JSON.stringify(extents)}`;
   }
   if (entry.lists !== undefined) {
-    fields.lists = entry.lists.map(({ reference, length }) => [table.add(reference), length]);
+    const lists = entry.lists.map(({ reference, length }) => [table.add(reference), length]);
+    line += `,"lists":${JSON.stringify(lists)}`;
   }
-  return JSON.stringify(fields);
+  return line + "}";
 }
 
 /** @throws {DamagedError} if the line is not an entry, or one that a restore must not trust */
@@ -82,8 +85,10 @@ export function decodeEntry(line: string, references: Reference[]): Entry {
   const fields = parseObject(line, REQUIRED, OPTIONAL);
   const { path, type, size, mode, uid, gid, mtime, ctime, ino, nlink, target } = fields;
   // Whether they are of these types is what findFault() looks at.
-  const named = { path, type, size, mode, uid, gid, mtimeMs: mtime, ctimeMs: ctime, inode: ino };
-  const entry = { ...named, nlink } as Entry;
+  // deno-fmt-ignore
+  const entry = {
+    path, type, size, mode, uid, gid, mtimeMs: mtime, ctimeMs: ctime, inode: ino, nlink,
+  } as Entry;
   if (target !== undefined) entry.target = target as string;
   if (fields.extents !== undefined) {
     entry.extents = asArray(fields.extents).map((extent) => decodeExtent(extent, references));
@@ -128,9 +133,9 @@ function findFault(entry: Entry): string | undefined {
   const pathFault = findPathFault(path);
   if (pathFault !== undefined) return `bad path: ${pathFault}`;
   if (type !== "file" && type !== "dir" && type !== "symlink") return "unknown type";
-  if (![size, mode, uid, gid, inode, nlink].every(isCount) || mode > MODE_MAX) {
-    return "number out of range";
-  }
+  const areCounts = isCount(size) && isCount(mode) && isCount(uid) && isCount(gid) &&
+    isCount(inode) && isCount(nlink);
+  if (!areCounts || mode > MODE_MAX) return "number out of range";
   if (!Number.isSafeInteger(mtimeMs) || !Number.isSafeInteger(ctimeMs)) return "bad time";
   return findTargetFault(entry) ?? findContentsFault(entry);
 }
@@ -147,9 +152,10 @@ function findContentsFault({ type, size, extents, lists }: Entry): string | unde
   if (extents !== undefined && lists !== undefined) return "both extents and lists";
   if ((extents?.length ?? 0) > VAULT.entryExtentsMax) return "too many extents";
   if ((lists?.length ?? 0) > VAULT.entryListsMax) return "too many lists";
-  const parts: { length: number }[] = lists ?? extents ?? [];
+  const parts: { length: number }[] = lists ?? extents ?? NO_PARTS;
   if (type !== "file" && (size !== 0 || parts.length > 0)) return `a ${type} with contents`;
-  const total = parts.reduce((sum, { length }) => sum + length, 0);
+  let total = 0;
+  for (const { length } of parts) total += length;
   return total === size ? undefined : `extents of ${total} bytes for a size of ${size}`;
 }
 

@@ -12,9 +12,11 @@ const SURROGATE_END = 0xe000;
 
 /** Negative if `a` comes before `b`, 0 if they are the same, positive otherwise. */
 export function comparePaths(a: string, b: string): number {
+  if (a === b) return 0;
   const size = Math.min(a.length, b.length);
   for (let i = 0; i < size; i++) {
-    const [unitA, unitB] = [a.charCodeAt(i), b.charCodeAt(i)];
+    const unitA = a.charCodeAt(i);
+    const unitB = b.charCodeAt(i);
     if (unitA !== unitB) return rank(unitA) - rank(unitB);
   }
   return a.length - b.length;

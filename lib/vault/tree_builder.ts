@@ -55,9 +55,7 @@ export class TreeBuilder {
    * @throws {RangeError} if it is not behind the one before it in path order
    */
   async add(entry: Entry): Promise<void> {
-    if (this.#lastPath !== undefined && comparePaths(this.#lastPath, entry.path) >= 0) {
-      throw new RangeError("Entries are not in order");
-    }
+    this.#follow(entry.path);
     this.#lastPath = entry.path;
     const level = this.#level(0);
     const references = (entry.extents?.length ?? 0) + (entry.lists?.length ?? 0);
@@ -66,6 +64,20 @@ export class TreeBuilder {
     const isFile = entry.type === "file";
     addItem(level, entry.path, { entries: 1, files: isFile ? 1 : 0, bytes: entry.size });
     if (this.#ends(0, entry.path)) await this.#close(0);
+  }
+
+  /**
+   * Enters a segment that is there already, in place of its entries.
+   *
+   * @returns false, and does nothing, if a segment is open: then its entries may belong into that
+   * @throws {RangeError} if it is not behind the entry before it in path order
+   */
+  async addSegment(item: IndexItem, lastPath: string): Promise<boolean> {
+    if (this.#level(0).run.items > 0) return false;
+    this.#follow(item.path);
+    this.#lastPath = lastPath;
+    await this.#enter(1, item);
+    return true;
   }
 
   /**
@@ -94,15 +106,25 @@ export class TreeBuilder {
     const { firstPath: path, totals } = level;
     level.totals = { entries: 0, files: 0, bytes: 0 };
     level.closed++;
-    const item = { reference: await this.#emit(content), path, totals };
-    const above = this.#level(number + 1);
-    above.run.add((table) => {
+    await this.#enter(number + 1, { reference: await this.#emit(content), path, totals });
+  }
+
+  /** Adds a record of the level below. */
+  async #enter(number: number, item: IndexItem): Promise<void> {
+    const level = this.#level(number);
+    level.run.add((table) => {
       table.add(item.reference);
       return encodeIndexItem(item);
     });
-    above.last = item;
-    addItem(above, path, totals);
-    if (this.#ends(number + 1, path)) await this.#close(number + 1);
+    level.last = item;
+    addItem(level, item.path, item.totals);
+    if (this.#ends(number, item.path)) await this.#close(number);
+  }
+
+  #follow(path: string): void {
+    if (this.#lastPath !== undefined && comparePaths(this.#lastPath, path) >= 0) {
+      throw new RangeError("Entries are not in order");
+    }
   }
 
   #ends(number: number, path: string): boolean {
@@ -121,10 +143,7 @@ export class TreeBuilder {
 
 function addItem(level: Level, path: string, { entries, files, bytes }: Totals): void {
   if (level.run.items === 1) level.firstPath = path;
-  const { totals } = level;
-  level.totals = {
-    entries: totals.entries + entries,
-    files: totals.files + files,
-    bytes: totals.bytes + bytes,
-  };
+  level.totals.entries += entries;
+  level.totals.files += files;
+  level.totals.bytes += bytes;
 }

@@ -141,11 +141,14 @@ Deno.test("a backup under way when the keys change is refused, and goes on with 
     const result = await runBackup(vault, {
       plan: {
         ...{ roots: [source], tags: [], host: "test" },
-        scan: async function* (tally) {
-          if (++scans === 1) rotateNow(bench);
+        scan: (tally) => {
           const onSkip = (path: string, reason: string) => tally.skip(path, reason);
           const options = { exclude: () => false, isOneFileSystem: false, ownFolder: undefined };
-          yield [...scanTree([source], { ...options, onSkip })];
+          const batches = async function* () {
+            if (++scans === 1) rotateNow(bench);
+            yield [...scanTree([source], { ...options, onSkip })];
+          };
+          return { startMs: Date.now(), batches: batches() };
         },
       },
       interrupted: new Promise<never>(() => {}),

@@ -59,7 +59,7 @@ Deno.test("TreeScanner finds what scanTree() finds, in order, each time it is as
     for (let round = 0; round < 2; round++) {
       const tally = new BackupTally();
       const found: Scanned[] = [];
-      for await (const batch of scanner.scan(tally)) found.push(...batch);
+      for await (const batch of scanner.scan(tally).batches) found.push(...batch);
       assert.deepEqual(pathsOf(found), pathsOf(expected));
       // What the folder lies in is everybody's, and may change between two looks.
       assert.deepEqual(inside(found, folder), inside(expected, folder));
@@ -77,7 +77,7 @@ Deno.test("of very many that are left out the first are told, and all are counte
     const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
     using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
     const tally = new BackupTally();
-    for await (const _ of scanner.scan(tally));
+    for await (const _ of scanner.scan(tally).batches);
     assert.equal(tally.skippedCount, count);
     assert.equal(tally.skipped.length, BACKUP.reportedPathsMax);
   });
@@ -89,7 +89,7 @@ Deno.test("a walk that is left before its end ends its thread", async () => {
     for (const name of names) Deno.writeTextFileSync(join(folder, name), "");
     const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
     using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
-    for await (const batch of scanner.scan(new BackupTally())) {
+    for await (const batch of scanner.scan(new BackupTally()).batches) {
       assert.ok(batch.length > 0 && batch.length <= BACKUP.scanBatchEntries);
       break;
     }
@@ -99,7 +99,7 @@ Deno.test("a walk that is left before its end ends its thread", async () => {
 Deno.test("what ends the walk in its thread ends it here, with the same message", async () => {
   const plan = { roots: ["/"], exclude: { globs: [""], patternTexts: [] } };
   using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
-  await assert.rejects(scanner.scan(new BackupTally()).next(), /glob: it is empty/);
+  await assert.rejects(scanner.scan(new BackupTally()).batches.next(), /glob: it is empty/);
 });
 
 function pathsOf(scanned: Scanned[]): string[] {
