@@ -214,7 +214,7 @@ export class TestDevice {
     this.member.requireSession();
     const share = { release: () => {} } as unknown as Share;
     for (const { id, bytes } of records) {
-      await this.member.puts.put(1, { id, record: bytes }, share);
+      await this.member.puts.put(1, { id: id.slice(), record: bytes.slice() }, share);
     }
     await this.member.puts.flush();
   }
