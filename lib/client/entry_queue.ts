@@ -21,7 +21,9 @@ export interface WaitingSegment {
 export type Waiting = WaitingEntry | WaitingSegment;
 
 export class EntryQueue {
-  #entries: Waiting[] = [];
+  #waiting: Waiting[] = [];
+  /** Entries in it, those of segments too. */
+  #size = 0;
   #isEnded = false;
   #failure: { error: unknown } | undefined;
   #wakers: (() => void)[] = [];
@@ -29,7 +31,7 @@ export class EntryQueue {
   #isAwaiting = false;
 
   get isFull(): boolean {
-    return this.#entries.length >= BACKUP.waitingEntriesMax;
+    return this.#size >= BACKUP.waitingEntriesMax;
   }
 
   /**
@@ -37,13 +39,14 @@ export class EntryQueue {
    * gather, outlive the engine's quick collection of young objects, and cost a fifth of an unchanged backup's time.
    */
   get isAhead(): boolean {
-    return this.#entries.length >= BACKUP.entriesAheadMax && !this.#isAwaiting;
+    return this.#size >= BACKUP.entriesAheadMax && !this.#isAwaiting;
   }
 
-  push(entry: Waiting): void {
+  push(waiting: Waiting): void {
     this.#check();
-    this.#entries.push(entry);
-    if (this.#entries.length === 1) this.#wake();
+    this.#waiting.push(waiting);
+    this.#size += "segment" in waiting ? waiting.segment.entries.length : 1;
+    if (this.#waiting.length === 1) this.#wake();
   }
 
   async room(): Promise<void> {
@@ -80,12 +83,13 @@ export class EntryQueue {
 
   /** All that is there, in order; empty at the end. */
   async take(): Promise<Waiting[]> {
-    while (this.#entries.length === 0 && !this.#isEnded) await this.#sleep();
+    while (this.#waiting.length === 0 && !this.#isEnded) await this.#sleep();
     this.#check();
-    const entries = this.#entries;
-    this.#entries = [];
+    const waiting = this.#waiting;
+    this.#waiting = [];
+    this.#size = 0;
     this.#wake();
-    return entries;
+    return waiting;
   }
 
   #check(): void {
