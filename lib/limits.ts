@@ -376,7 +376,7 @@ export const BACKUP = {
   jobBytesMin: 4 * MIB,
   jobBytesMax: 8 * MIB,
   jobFilesMax: 512,
-  /** A buffer for a large file: several chunks fit. */
+  /** A buffer for a large file: several chunks fit, and at least the largest with what is read behind it. */
   pieceBytes: 8 * MIB,
   /** Records of one thread that are sealed and wait for the sender. */
   sealsMax: 4,

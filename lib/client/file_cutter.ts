@@ -39,8 +39,13 @@ export class FileCutter {
   /**
    * The next parts of the file, whose chunks lie in `buffer`; undefined at the end. The buffer may be
    * another one each time.
+   *
+   * @throws {RangeError} if it has less than {@link CUT_BUFFER_BYTES_MIN}: an open chunk might fill it, and there it would end
    */
   next(buffer: Uint8Array): Part[] | undefined {
+    if (buffer.length < CUT_BUFFER_BYTES_MIN) {
+      throw new RangeError("Buffer too small to cut a file");
+    }
     if (this.#isDone) return undefined;
     const parts: Part[] = [];
     buffer.set(this.#carry.subarray(0, this.#carryBytes));

@@ -94,7 +94,7 @@ export class RecordLoader {
 
   async #loadSession(id: Uint8Array): Promise<Session> {
     const record = await this.fetch(id);
-    const epoch = sessionEpoch(record);
+    const epoch = sessionEpoch(record, id);
     const readKey = this.#readKeys[epoch - 1];
     if (readKey === undefined) {
       throw new RefusedError(`Cannot read: this device does not have the keys of epoch ${epoch}`);

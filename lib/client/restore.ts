@@ -12,6 +12,7 @@ import { showPath, showTime } from "./entry_text.ts";
 import { Interruption } from "./interrupt.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
 import { entryPath, type Reading, withReading } from "./reading.ts";
+import { rememberLoads } from "./remembered_load.ts";
 import { RestoreLanes } from "./restore_lanes.ts";
 import { type Decision, type Overwrite, RestoreTarget } from "./restore_target.ts";
 import { type EntryFailure, type RestoreObserver, Restorer } from "./restorer.ts";
@@ -83,7 +84,7 @@ async function restore(options: RestoreOptions): Promise<number> {
     const { row, root } = await reading.choose(snapshot, filter);
     const id = row.root.toHex().slice(0, SHORT_ID_DIGITS);
     printError(`snapshot ${id} of ${showTime(root.timeMs)}, host ${showPath(root.host)}`);
-    const load = reading.load();
+    const load = options.paths.length > 1 ? rememberLoads(reading.load()) : reading.load();
     await checkPaths(options.paths, { root, load });
     const target = RestoreTarget.open(to, { overwrite, isDry });
     const report = new RestoreReport(options, root);

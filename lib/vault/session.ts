@@ -52,8 +52,14 @@ export async function createSession(
   return { id: recordId(record), key, record };
 }
 
-/** Epoch of a session record: which read key opens it. */
-export function sessionEpoch(record: Uint8Array): number {
+/**
+ * Epoch of a session record: which read key opens it.
+ *
+ * @param id the id by which the record was asked for
+ * @throws {DamagedError} if it is another record: it would name an epoch that never was
+ */
+export function sessionEpoch(record: Uint8Array, id: Uint8Array): number {
+  checkRecordId(record, id);
   return decodeSession(record).epoch;
 }
 

@@ -193,7 +193,7 @@ async function makeLoad({ profile, session }: VaultAccess): Promise<Load> {
     const known = sessions.get(id.toHex());
     if (known !== undefined) return known;
     const record = await get(id);
-    const readKey = readKeys[sessionEpoch(record) - 1]!;
+    const readKey = readKeys[sessionEpoch(record, id) - 1]!;
     const opened = await openSession(record, { id, vaultId: profile.vaultId, readKey });
     sessions.set(id.toHex(), opened);
     return opened;

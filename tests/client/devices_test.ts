@@ -221,7 +221,7 @@ async function sessionsOf(bench: DeviceBench, root: Uint8Array): Promise<number[
     const epochs: number[] = [];
     for (const link of decodeRecord((await vault.session.getOne(root))!).links) {
       const record = (await vault.session.getOne(link))!;
-      if (decodeRecord(record).type === RecordType.SESSION) epochs.push(sessionEpoch(record));
+      if (decodeRecord(record).type === RecordType.SESSION) epochs.push(sessionEpoch(record, link));
     }
     return epochs;
   } finally {

@@ -47,6 +47,17 @@ Deno.test("FileCutter makes no chunk of zero blocks, and none that is too large"
   });
 });
 
+Deno.test("FileCutter takes no buffer that a chunk might fill, in which it would never end", async () => {
+  await withFolder((folder) => {
+    const path = join(folder, "file");
+    makeFile(path, { layout: [[0, 100]], tail: 0 });
+    using reader = new ContentReader(path, { isSparse: false });
+    const cutter = new FileCutter(reader, { chunkTable: TABLE, sizeMax: Infinity });
+    assert.throws(() => cutter.next(new Uint8Array(CUT_BUFFER_BYTES_MIN - 1)), RangeError);
+    return Promise.resolve();
+  });
+});
+
 Deno.test("FileCutter stops where it is told to", async () => {
   await withFolder((folder) => {
     const path = join(folder, "file");

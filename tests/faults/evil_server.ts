@@ -120,8 +120,8 @@ async function lyingReads(stage: Stage, lie: (read: ReadRecord) => ReadRecord): 
   };
   try {
     await restoreHonestly(stage);
-    const { code } = await stage.client("check", "--read-data");
-    assert.equal(code, 5);
+    const { code, stderr } = await stage.client("check", "--read-data");
+    assert.equal(code, 5, stderr);
   } finally {
     prototype.readAll = readAll;
   }

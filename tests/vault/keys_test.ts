@@ -42,7 +42,13 @@ import {
 } from "../../lib/vault/recovery.ts";
 import { openRoot, rootSession, sealRoot } from "../../lib/vault/root.ts";
 import { deriveLabelKey, deriveWriteKeys, setLabel, tagLabel } from "../../lib/vault/secrets.ts";
-import { createSession, maskKey, openSession, unmaskKey } from "../../lib/vault/session.ts";
+import {
+  createSession,
+  maskKey,
+  openSession,
+  sessionEpoch,
+  unmaskKey,
+} from "../../lib/vault/session.ts";
 import { importSigner } from "../../lib/vault/signing.ts";
 import { unwrap, wrap } from "../../lib/vault/wrap.ts";
 import { idOf, pseudoRandom, referenceOf } from "./fixture.ts";
@@ -138,6 +144,7 @@ Deno.test("a session masks keys, and only the read key opens it", async () => {
     flipped[i] ^= 1;
     const fields = { vaultId, readKey };
     await assert.rejects(openSession(flipped, { ...fields, id: session.id }), DamagedError);
+    assert.throws(() => sessionEpoch(flipped, session.id), DamagedError);
     await assert.rejects(openSession(flipped, { ...fields, id: recordId(flipped) }), DamagedError);
   }
 });
