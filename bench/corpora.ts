@@ -9,6 +9,7 @@ const CHANGED_EVERY = 100;
 
 const text = makeText(makeRandom(7));
 const noise = makeNoise(POOL_BYTES);
+const readBuffer = new Uint8Array(POOL_BYTES);
 
 /** Small files of all sizes in some thousand folders; a quarter do not compress, the others are made of words. */
 export function makeTree(
@@ -68,6 +69,17 @@ export function makeTextFiles(root: string, { bytes }: { bytes: number }): void 
 export function makeMixed(root: string, { bytes, seed }: { bytes: number; seed: number }): void {
   makeTree(join(root, "small"), { files: Math.ceil(bytes / 28_000), bytes: bytes / 2, seed });
   makeNoiseFile(join(root, "large"), Math.ceil(bytes / 2));
+}
+
+/** Reads everything, so that it is in the system's memory for whoever backs it up next. */
+export function readTree(path: string): void {
+  if (!Deno.lstatSync(path).isDirectory) return readWhole(path);
+  for (const { name } of Deno.readDirSync(path)) readTree(join(path, name));
+}
+
+function readWhole(path: string): void {
+  using file = Deno.openSync(path);
+  while (file.readSync(readBuffer) !== null);
 }
 
 /** Numbers from 0 to 1, the same each time (mulberry32). */

@@ -3,7 +3,14 @@
  * fresh repositories; nothing is deleted before the end; every job ends with a restore that is compared.
  */
 import { join } from "node:path";
-import { changeTree, makeMixed, makeNoiseFile, makeTextFiles, makeTree } from "./corpora.ts";
+import {
+  changeTree,
+  makeMixed,
+  makeNoiseFile,
+  makeTextFiles,
+  makeTree,
+  readTree,
+} from "./corpora.ts";
 import { measure, type Measured, readCpuSeconds, readPeakBytes, type Run } from "./measure.ts";
 import { findPeers, type Peer, type Place, type Repository } from "./peers.ts";
 import { type Result, Results } from "./results.ts";
@@ -88,6 +95,7 @@ async function benchTree(bench: Bench): Promise<void> {
 
   async function backUp(name: string): Promise<void> {
     for (const entrant of entrants) {
+      readTree(source);
       await note(bench, { name, entrant, runs: [entrant.repositories[0].backup(source)] });
     }
   }
@@ -98,6 +106,7 @@ async function benchOnce(bench: Bench, job: "large" | "text"): Promise<void> {
   const source = join(bench.folder, job);
   const entrants = await enter(bench, { job, clients: 1 });
   for (const entrant of entrants) {
+    readTree(source);
     const runs = [entrant.repositories[0].backup(source)];
     await note(bench, { name: `${job}: first backup`, entrant, runs });
   }
@@ -109,6 +118,7 @@ async function benchClients(bench: Bench): Promise<void> {
   const sources = Array.from({ length: CLIENTS }, (_, n) => join(bench.folder, `client ${n}`));
   const entrants = await enter(bench, { job: "clients", clients: CLIENTS });
   for (const entrant of entrants) {
+    sources.forEach(readTree);
     const runs = sources.map((source, n) => entrant.repositories[n].backup(source));
     await note(bench, { name: "8 clients: first backup", entrant, runs });
   }
