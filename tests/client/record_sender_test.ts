@@ -117,6 +117,25 @@ Deno.test("drain() waits until all was asked and put", async () => {
   assert.deepEqual([store.puts.length, store.flushed], [1, 1]);
 });
 
+Deno.test("drain() waits for records that have no room on the way yet", async () => {
+  const store = new SlowStore();
+  const sender = new RecordSender(store);
+  const bytes = BACKUP.unstoredBytesMax + 1;
+  void sender.send(record(1, bytes));
+  void sender.send(record(2, 10));
+  store.answer();
+  await settle();
+  store.answer();
+  await settle();
+  assert.deepEqual([store.puts.length, store.asked.length], [1, 0]);
+  const draining = sender.drain();
+  await settle();
+  assert.equal(store.flushed, 0);
+  store.puts[0].stored();
+  await draining;
+  assert.deepEqual([store.puts.length, store.flushed], [2, 1]);
+});
+
 Deno.test("a failure is told to whoever sends, waits or drains", async () => {
   const store = new SlowStore();
   const sender = new RecordSender(store);
