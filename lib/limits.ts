@@ -152,6 +152,10 @@ export const WIRE = {
   windowBytes: 48 * MIB,
   /** Answers of one connection that wait for a slow reader; past it no request is read. */
   answerQueueBytesMax: 1 * MIB,
+  /** What is smaller goes out together, as one write: to copy more takes longer than a write. */
+  joinedWriteBytes: 64 * KIB,
+  /** How long an answer waits for the next at most, while more requests are there. */
+  gatherMs: 5,
 } as const;
 
 /** Files of a profile that are read whole; the state of a journal with a million snapshots fits. */

@@ -6,7 +6,7 @@
 import { joinSmall, TruncatedError } from "../bytes.ts";
 import { Channel, type Connection } from "../channel.ts";
 import { HoldfastError, ProtocolError, UnreachableError } from "../errors.ts";
-import { VAULT_CLIENT } from "../limits.ts";
+import { VAULT_CLIENT, WIRE } from "../limits.ts";
 import {
   AnswerCode,
   decodeError,
@@ -21,8 +21,6 @@ import {
 import { answerError } from "./answer_error.ts";
 
 const REQUEST_ID_MAX = 0xffffffff;
-/** What is smaller goes out together, as one write. */
-const JOINED_BYTES_MAX = 64 * 1024;
 
 /** An answer other than ERROR. */
 export interface Answer {
@@ -118,7 +116,9 @@ export class Wire {
     while (this.#unwritten.length > 0) {
       const pieces = this.#unwritten;
       this.#unwritten = [];
-      for (const bytes of joinSmall(pieces, JOINED_BYTES_MAX)) await this.#channel.write(bytes);
+      for (const bytes of joinSmall(pieces, WIRE.joinedWriteBytes)) {
+        await this.#channel.write(bytes);
+      }
     }
     this.#isWriting = false;
   }

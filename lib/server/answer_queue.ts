@@ -7,11 +7,6 @@ import { joinSmall } from "../bytes.ts";
 import type { Channel } from "../channel.ts";
 import { WIRE } from "../limits.ts";
 
-/** Copying more takes longer than a write. */
-const JOINED_BYTES_MAX = 64 * 1024;
-/** How long an answer waits for the next. */
-const GATHER_MS = 5;
-
 export class AnswerQueue {
   readonly #channel: Channel;
   #queue: Uint8Array[] = [];
@@ -29,8 +24,9 @@ export class AnswerQueue {
   push(frame: Uint8Array): void {
     this.#queue.push(frame);
     this.#queuedBytes += frame.length;
-    if (!this.#isGathering || this.#queuedBytes > JOINED_BYTES_MAX) this.#send();
-    else this.#timer ??= setTimeout(() => this.#send(), GATHER_MS);
+    if (this.#sending !== undefined) return; // it takes this one too
+    if (!this.#isGathering || this.#queuedBytes > WIRE.joinedWriteBytes) this.#send();
+    else this.#timer ??= setTimeout(() => this.#send(), WIRE.gatherMs);
   }
 
   /** From now on more answers may come at once: they leave together, after some milliseconds at the latest. */
@@ -80,7 +76,7 @@ export class AnswerQueue {
       while (this.#queue.length > 0) {
         const frames = this.#queue;
         this.#queue = [];
-        for (const bytes of joinSmall(frames, JOINED_BYTES_MAX)) {
+        for (const bytes of joinSmall(frames, WIRE.joinedWriteBytes)) {
           await this.#channel.write(bytes);
           this.#queuedBytes -= bytes.length;
         }

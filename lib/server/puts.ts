@@ -41,8 +41,8 @@ export class Puts {
   }
 
   /**
-   * Takes a record, and the buffer that it is in unless it throws: that is given back. Settles when the next may come; the answer comes
-   * later.
+   * Takes a record, and unless it throws the buffer that it is in, which is given back. Settles when the next may come;
+   * the answer comes later.
    *
    * @throws {RequestError} `BAD_RECORD`, `NO_SPACE`
    */

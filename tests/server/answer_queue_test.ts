@@ -40,7 +40,10 @@ Deno.test("an answer that gathers does not wait for long", async () => {
   const { queue, writes } = open();
   queue.gather();
   await queue.send(frame(1));
-  while (writes.length === 0) await new Promise((resolve) => setTimeout(resolve, 1));
+  for (let waits = 0; writes.length === 0; waits++) {
+    assert.ok(waits < 1000, "it waits on");
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
   assert.deepEqual(writes, [[1]]);
 });
 
