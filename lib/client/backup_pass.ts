@@ -63,12 +63,12 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   const segments = kept && new UnchangedSegments(kept);
   const take = async (decided: Decided) => {
     if ("segment" in decided) {
-      await makeRoom(options, queue);
+      if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
       countUnchanged(decided.segment, tally);
       return queue.push(decided);
     }
     for (const scanned of decided.scanned) {
-      await makeRoom(options, queue);
+      if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
       queue.push(await visit(scanned, options, linked));
     }
   };

@@ -85,9 +85,17 @@ export function decodeEntry(line: string, references: Reference[]): Entry {
   const fields = parseObject(line, REQUIRED, OPTIONAL);
   const { path, type, size, mode, uid, gid, mtime, ctime, ino, nlink, target } = fields;
   // Whether they are of these types is what findFault() looks at.
-  // deno-fmt-ignore
   const entry = {
-    path, type, size, mode, uid, gid, mtimeMs: mtime, ctimeMs: ctime, inode: ino, nlink,
+    path,
+    type,
+    size,
+    mode,
+    uid,
+    gid,
+    mtimeMs: mtime,
+    ctimeMs: ctime,
+    inode: ino,
+    nlink,
   } as Entry;
   if (target !== undefined) entry.target = target as string;
   if (fields.extents !== undefined) {
