@@ -20,6 +20,11 @@ export class AnswerQueue {
     this.#channel = channel;
   }
 
+  /** Whether something is not written yet. */
+  get isPending(): boolean {
+    return this.#queue.length > 0 || this.#sending !== undefined;
+  }
+
   /** Adds a frame without waiting. For answers whose number is bounded in another way. */
   push(frame: Uint8Array): void {
     this.#queue.push(frame);

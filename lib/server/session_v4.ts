@@ -118,16 +118,20 @@ export class VaultSession {
     this.#startedMs = context.clock.elapsed();
   }
 
-  /** Whether something that was asked is not answered yet. */
+  /** Whether something that was asked is not answered yet, or its answer not written. */
   isBusy(): boolean {
-    return this.#isHandling || (this.#state.name === "member" && this.#state.member.puts.isPending);
+    return this.#isHandling || this.#answers.isPending || this.#hasPuts;
+  }
+
+  get #hasPuts(): boolean {
+    return this.#state.name === "member" && this.#state.member.puts.isPending;
   }
 
   /** Serves requests until the peer closes. @throws {UnreachableError} if the connection breaks */
   async run(): Promise<void> {
     try {
       while (await this.#serveNext()) {
-        if (this.#context.isStopping() && !this.isBusy()) break;
+        if (this.#context.isStopping() && !this.#hasPuts) break;
       }
       await this.#answers.flush();
     } finally {
