@@ -397,7 +397,7 @@ export const BACKUP = {
   waitingEntriesMax: 4_096,
   /** Entries in a message from the thread that walks, and messages that it may be ahead. */
   scanBatchEntries: 512,
-  scanBatchesAheadMax: 8,
+  scanBatchesAheadMax: 24,
   /** Entries that gather before the tree takes them, if none has to wait. */
   entriesAheadMax: 256,
   /** Hard-linked files whose contents wait for their other names. */

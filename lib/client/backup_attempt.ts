@@ -58,7 +58,7 @@ export interface Attempt {
   root: Uint8Array;
   tally: BackupTally;
   sent: SentCount;
-  /** The file with its entries, if one could be written. */
+  /** The file with its entries, if there is a new one. */
   keptPath: string | undefined;
 }
 
@@ -82,10 +82,12 @@ export async function makeAttempt(
   await vault.session.openSession(sessionId);
   const sender = new RecordSender(vault.session);
   const pool = makePool(options, { sessionId, sender });
-  const recorder = new KeptRecorder(options.store, vault.profile.folder);
   try {
     await sender.send({ id: session.id, parts: [session.record] });
     const cursor = kept && await openCursor(kept, vault);
+    const { isWritable } = vault.profile.folder;
+    const last = cursor?.isAllThere ? kept : undefined;
+    using recorder = new KeptRecorder(options.store, { isWritable, last });
     const tools = { sender, pool, kept: cursor, recorder, tally, walk };
     return { ...await attemptCommit(options, tools), tally, sent };
   } catch (error) {
@@ -93,7 +95,6 @@ export async function makeAttempt(
     return { outcome: "ended", root: new Uint8Array(0), tally, sent, keptPath: undefined };
   } finally {
     pool.close();
-    recorder.close();
     for (const { bytes, records } of [sender.sent, ...pool.sent]) {
       sent.bytes += bytes;
       sent.records += records;

@@ -2,25 +2,25 @@
  * One pass of a backup: the walk, merged with the kept entries, gives entries in order; contents of files that are new or
  * changed are read by jobs; the tree takes the entries when their contents are done. These run at the same time:
  *
- *     walk + kept entries -> segments in which nothing has changed
+ *     walk + kept entries -> runs of entries in which nothing has changed
  *                         -> jobs (workers: read, cut, compress, seal, send)
  *                         -> queue of entries, in order -> tree -> segments and index records, sent from here
  */
 import type { Entry } from "../vault/entry.ts";
 import { type Emit, type Tree, TreeBuilder } from "../vault/tree_builder.ts";
 import type { BackupTally, FileState } from "./backup_tally.ts";
-import { EntryQueue, type WaitingEntry, type WaitingSegment } from "./entry_queue.ts";
+import { EntryQueue, type Waiting, type WaitingEntry, type WaitingRun } from "./entry_queue.ts";
 import type { FileOutcome } from "./backup_job.ts";
 import type { FileJobs } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
 import { HEAP_GROWTH } from "../limits.ts";
 import { MemoryKeeper } from "../memory.ts";
-import type { KeptCursor, WholeSegment } from "./kept_cursor.ts";
-import type { KeptSegment } from "./kept_file.ts";
+import type { KeptCursor } from "./kept_cursor.ts";
 import { LinkedFiles } from "./linked_files.ts";
+import type { OpenSegment } from "./open_segment.ts";
 import type { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
-import { type Decided, HELD, UnchangedSegments } from "./unchanged_segments.ts";
+import { isWholeSegment, UnchangedRuns } from "./unchanged_runs.ts";
 
 /** How long the walk may keep everything else from its turn. */
 const TURN_MS = 50;
@@ -33,7 +33,7 @@ export interface PassOptions {
   jobs: FileJobs;
   emit: Emit;
   /** Takes over a segment of the last snapshot. */
-  keep: (segment: KeptSegment) => void;
+  keep: (segment: OpenSegment) => void;
   pathTable: Uint32Array;
   tally: BackupTally;
   use: RecordUse;
@@ -55,35 +55,42 @@ export async function runPass(options: PassOptions): Promise<Tree> {
 }
 
 async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
-  const { entries, jobs, kept, tally } = options;
+  const { entries, jobs, kept, tally, use } = options;
   const linked = new LinkedFiles();
   const memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
   let count = 0;
   let turnAt = performance.now() + TURN_MS;
-  const segments = kept && new UnchangedSegments(kept);
-  const take = async (decided: Decided) => {
-    if ("segment" in decided) {
-      if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
-      countUnchanged(decided.segment, tally);
-      return queue.push(decided);
-    }
-    for (const scanned of decided.scanned) {
-      if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
-      queue.push(await visit(scanned, options, linked));
-    }
+  const runs = kept && new UnchangedRuns(kept);
+  const push = async (waiting: Waiting) => {
+    if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
+    queue.push(waiting);
+  };
+  const endRun = async () => {
+    const run = runs?.end();
+    if (run !== undefined) await push({ run });
   };
   for await (const batch of entries) {
     for (const scanned of batch) {
-      if (segments?.isOpen === false) await kept?.cover(scanned.entry.path);
-      const decided = segments?.take(scanned) ?? { scanned: [scanned] };
-      if (decided !== HELD) await take(decided);
+      const { entry } = scanned;
+      if (kept?.covers(entry.path) === false) {
+        await endRun();
+        await kept.cover(entry.path);
+      }
+      const contents = runs?.take(entry);
+      if (contents !== undefined) {
+        countUnchanged(entry, tally);
+        use.add(entry, contents);
+      } else {
+        await endRun();
+        await push(await visit(scanned, options, linked));
+      }
       if (++count % ENTRIES_PER_CHECK === 0) memory.check({ growthBytesMax: growthBytesMax(jobs) });
       if (performance.now() < turnAt) continue;
       await new Promise((resolve) => setTimeout(resolve, 0));
       turnAt = performance.now() + TURN_MS;
     }
   }
-  if (segments !== undefined) await take(segments.end());
+  await endRun();
   tally.isScanned = true;
   await jobs.flush({ isLast: true });
   queue.end();
@@ -98,11 +105,9 @@ async function makeRoom({ jobs }: PassOptions, queue: EntryQueue): Promise<void>
   if (queue.isAhead) await queue.caughtUp();
 }
 
-function countUnchanged({ entries }: WholeSegment, tally: BackupTally): void {
-  for (const entry of entries) {
-    if (entry.type === "dir") tally.folders++;
-    if (entry.type === "file") tally.count(entry, "unchanged");
-  }
+function countUnchanged(entry: Entry, tally: BackupTally): void {
+  if (entry.type === "dir") tally.folders++;
+  if (entry.type === "file") tally.count(entry, "unchanged");
 }
 
 function growthBytesMax({ haveWorkers }: FileJobs): number {
@@ -159,8 +164,8 @@ async function build(options: PassOptions, queue: EntryQueue): Promise<Tree> {
     const batch = await queue.take();
     if (batch.length === 0) return await builder.finish();
     for (const waiting of batch) {
-      if ("segment" in waiting) {
-        await addSegment(waiting, builder, options);
+      if ("run" in waiting) {
+        await addRun(waiting, builder, options);
         continue;
       }
       const { entry } = waiting;
@@ -176,24 +181,20 @@ async function build(options: PassOptions, queue: EntryQueue): Promise<Tree> {
   }
 }
 
-/** Takes over a segment of the last snapshot; its entries, where the new tree is cut in another way. */
-async function addSegment(
-  { segment }: WaitingSegment,
+/** Takes over a segment of the last snapshot, or lines of it. */
+async function addRun(
+  { run }: WaitingRun,
   builder: TreeBuilder,
-  { keep, tally, use }: PassOptions,
+  { keep, tally }: PassOptions,
 ): Promise<void> {
-  const { reference, entries } = segment;
-  const totals = { entries: entries.length, files: 0, bytes: 0 };
-  for (const entry of entries) {
-    use.add(entry);
-    if (entry.type === "file") totals.files++;
-    totals.bytes += entry.size;
-  }
-  const item = { reference, path: entries[0].path, totals };
-  if (await builder.addSegment(item, entries[entries.length - 1].path)) keep(segment);
-  else for (const entry of entries) await builder.add(entry);
-  tally.doneEntries += totals.entries;
-  tally.doneBytes += totals.bytes;
+  const { segment, from, to, files, bytes } = run;
+  const { kept, firstPath, lastPath, lines, references } = segment;
+  const totals = { entries: to - from, files, bytes };
+  const item = { reference: kept.reference, path: firstPath, totals };
+  if (isWholeSegment(run) && await builder.addSegment(item, lastPath)) keep(segment);
+  else for (let at = from; at < to; at++) await builder.addLine(lines[at], references);
+  tally.doneEntries += to - from;
+  tally.doneBytes += bytes;
 }
 
 /** The entry with what was read; undefined if nothing was. */

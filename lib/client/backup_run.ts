@@ -66,7 +66,8 @@ async function repeatAttempts(first: AttemptOptions): Promise<BackupResult> {
     const attempt = await makeAttempt(options, { sessionId, kept });
     bytesRead = attempt.tally.bytesRead += bytesRead;
     if (attempt.outcome === "committed") {
-      if (attempt.keptPath !== undefined) store.replace(attempt.keptPath);
+      const written = attempt.keptPath ?? keptPath;
+      if (written !== undefined) store.replace(written);
       return { ...attempt, passes };
     }
     printError(`note: ${REASONS[attempt.outcome]}`);

@@ -4,8 +4,8 @@
  */
 import { BACKUP } from "../limits.ts";
 import type { Entry } from "../vault/entry.ts";
-import type { WholeSegment } from "./kept_cursor.ts";
 import type { FileOutcome } from "./backup_job.ts";
+import type { UnchangedRun } from "./unchanged_runs.ts";
 
 export interface WaitingEntry {
   entry: Entry;
@@ -13,16 +13,16 @@ export interface WaitingEntry {
   outcome?: Promise<FileOutcome>;
 }
 
-/** A segment of the last snapshot that is taken over, in place of its entries. */
-export interface WaitingSegment {
-  segment: WholeSegment;
+/** Entries of the last snapshot that are taken over. */
+export interface WaitingRun {
+  run: UnchangedRun;
 }
 
-export type Waiting = WaitingEntry | WaitingSegment;
+export type Waiting = WaitingEntry | WaitingRun;
 
 export class EntryQueue {
   #waiting: Waiting[] = [];
-  /** Entries in it, those of segments too. */
+  /** Entries in it, those of runs too. */
   #size = 0;
   #isEnded = false;
   #failure: { error: unknown } | undefined;
@@ -45,7 +45,7 @@ export class EntryQueue {
   push(waiting: Waiting): void {
     this.#check();
     this.#waiting.push(waiting);
-    this.#size += "segment" in waiting ? waiting.segment.entries.length : 1;
+    this.#size += "run" in waiting ? waiting.run.to - waiting.run.from : 1;
     if (this.#waiting.length === 1) this.#wake();
   }
 

@@ -5,11 +5,12 @@
  */
 import { DamagedError } from "../errors.ts";
 import { BACKUP, WIRE } from "../limits.ts";
-import { decodeSegment } from "../vault/tree_reader.ts";
 import type { Entry } from "../vault/entry.ts";
 import { comparePaths } from "../vault/path_order.ts";
 import type { Reference } from "../vault/session.ts";
+import { isFresh } from "./file_state.ts";
 import type { KeptFile, KeptSegment } from "./kept_file.ts";
+import { type Contents, OpenSegment } from "./open_segment.ts";
 
 /** Asks for each id whether it, and everything below it, is at the server. */
 export type Has = (ids: Uint8Array[]) => Promise<boolean[]>;
@@ -19,11 +20,8 @@ export interface KnownRecord {
   reference: Reference;
   /** The server has it and all below it. */
   isThere: boolean;
-}
-
-/** A segment that the server has, with all below it. */
-export interface WholeSegment extends KeptSegment {
-  entries: Entry[];
+  /** Of a segment: which one of the last snapshot it is. */
+  number?: number;
 }
 
 export class KeptCursor {
@@ -36,9 +34,8 @@ export class KeptCursor {
   readonly #indexes = new Map<string, KnownRecord>();
   readonly #sparse: Set<string>;
   #number = 0;
-  /** The present segment, if it may be taken over whole. */
-  #whole: WholeSegment | undefined;
-  #entries: Entry[] = [];
+  /** The present segment, and the number of the entry in it that comes next. */
+  #segment: OpenSegment | undefined;
   #at = 0;
   /** Ids that are missing below the present segment, hexadecimal. */
   #missing = new Set<string>();
@@ -69,37 +66,50 @@ export class KeptCursor {
     return new KeptCursor(kept, { has, onDamage, areThere });
   }
 
+  /** Whether the server has all of the last snapshot. */
+  get isAllThere(): boolean {
+    return this.#areThere === "all";
+  }
+
   get startMs(): number {
     return this.#kept.head.startMs;
   }
 
-  /** Goes on to the segment that the path may be in; then {@link find} can tell. */
-  async cover(path: string): Promise<void> {
-    while (!this.#covers(path)) await this.#advance();
+  /** The present segment. */
+  get segment(): OpenSegment | undefined {
+    return this.#segment;
   }
 
-  #covers(path: string): boolean {
-    const last = this.#entries.at(-1);
-    return this.#isDone || (last !== undefined && comparePaths(path, last.path) <= 0);
+  /** Number of the entry in it that comes next. */
+  get at(): number {
+    return this.#at;
+  }
+
+  /** Whether the present segment is the one that the path may be in. */
+  covers(path: string): boolean {
+    if (this.#isDone) return true;
+    return this.#segment !== undefined && comparePaths(path, this.#segment.lastPath) <= 0;
+  }
+
+  /** Goes on to the segment that the path may be in; then {@link find} can tell. */
+  async cover(path: string): Promise<void> {
+    while (!this.covers(path)) await this.#advance();
   }
 
   async #advance(): Promise<void> {
-    const next = this.#next();
-    this.#at = 0;
+    const number = this.#number++;
+    const isThere = this.#areThere === "all" || this.#areThere[number] === true;
     this.#missing = new Set();
-    this.#whole = undefined;
-    if (next === undefined) {
+    this.#at = 0;
+    // The last one ends where the tree ended, and perhaps not where more entries would have it end.
+    const isLast = this.#number === this.#kept.segmentCount;
+    this.#segment = this.#next({ number, canBeKept: isThere && !isLast });
+    if (this.#segment === undefined) {
       this.#isDone = true;
-      this.#entries = [];
       return;
     }
-    const { reference, content, entries } = next;
-    this.#entries = entries;
-    const isThere = this.#areThere === "all" || this.#areThere[this.#number] === true;
-    this.#number++;
-    this.#remember({ reference, isThere });
-    // The last one ends where the tree ended, and perhaps not where more entries would have it end.
-    if (isThere && this.#number < this.#kept.segmentCount) this.#whole = next;
+    const { reference, content } = this.#segment.kept;
+    this.#remember({ reference, isThere, number });
     if (isThere || content.links.length === 0) return;
     const present = await this.#has(content.links);
     for (const [index, link] of content.links.entries()) {
@@ -107,9 +117,20 @@ export class KeptCursor {
     }
   }
 
-  /** The present segment, if the path is that of its first entry, and all of it can be used again. */
-  wholeSegmentFrom(path: string): WholeSegment | undefined {
-    return this.#whole?.entries[0].path === path ? this.#whole : undefined;
+  /**
+   * Goes past the next kept entry if it is this one, as it was, with contents that are not to be read again.
+   *
+   * @returns its contents
+   */
+  passUnchanged(entry: Entry): Contents | undefined {
+    if (this.#segment === undefined || this.#at === this.#segment.lines.length) return undefined;
+    const contents = this.#guard(() => this.#segment?.contentsIfSame(this.#at, entry));
+    if (contents === undefined || !this.#isWhole(contents) || this.isSparse(contents)) {
+      return undefined;
+    }
+    if (entry.type === "file" && isFresh(entry.mtimeMs, this.startMs)) return undefined;
+    this.#at++;
+    return contents;
   }
 
   /**
@@ -118,8 +139,9 @@ export class KeptCursor {
    * @returns undefined as well if the server lacks something of its contents
    */
   find(path: string): Entry | undefined {
-    while (this.#at < this.#entries.length) {
-      const entry = this.#entries[this.#at];
+    while (this.#segment !== undefined && this.#at < this.#segment.lines.length) {
+      const entry = this.#guard(() => this.#segment?.entry(this.#at));
+      if (entry === undefined) return undefined;
       const order = comparePaths(entry.path, path);
       if (order > 0) return undefined;
       this.#at++;
@@ -129,7 +151,7 @@ export class KeptCursor {
   }
 
   /** Whether too little of the record that has the file is in use: the file is to be sent again. */
-  isSparse({ extents }: Entry): boolean {
+  isSparse({ extents }: Contents): boolean {
     const reference = extents?.[0]?.reference;
     return this.#sparse.size > 0 && reference !== undefined &&
       this.#sparse.has(reference.id.toHex());
@@ -141,18 +163,27 @@ export class KeptCursor {
     return this.#known.get(name) ?? this.#indexes.get(name);
   }
 
-  #next(): WholeSegment | undefined {
-    try {
+  #next(options: { number: number; canBeKept: boolean }): OpenSegment | undefined {
+    return this.#guard(() => {
       const segment: KeptSegment | undefined = this.#segments.next().value;
-      return segment && { ...segment, entries: decodeSegment(segment.content) };
+      return segment && new OpenSegment(segment, options);
+    });
+  }
+
+  /** Where something is damaged, nothing more is known. */
+  #guard<T>(look: () => T | undefined): T | undefined {
+    try {
+      return look();
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
       this.#onDamage();
+      this.#isDone = true;
+      this.#segment = undefined;
       return undefined;
     }
   }
 
-  #isWhole({ extents = [], lists = [] }: Entry): boolean {
+  #isWhole({ extents = [], lists = [] }: Contents): boolean {
     if (this.#missing.size === 0) return true;
     return [...extents, ...lists].every(({ reference }) =>
       reference === undefined ||

@@ -6,7 +6,7 @@
  *
  * Whatever is wrong with such a file, it is as if it were not there: that takes longer, and nothing else.
  */
-import { ByteReader, ByteWriter, concatBytes, equalBytes } from "../bytes.ts";
+import { ByteReader, ByteWriter, concatBytes, equalBytes, releaseBytes } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import { BACKUP } from "../limits.ts";
 import { RECORD_ID_BYTES, RecordType } from "../record.ts";
@@ -61,15 +61,15 @@ export class KeptWriter {
   addSegment({ reference, content }: KeptSegment): void {
     const { links, plaintext } = content;
     const count = new ByteWriter(2).u16(links.length).done();
-    const block = concatBytes(encodeReference(reference), count, ...links, plaintext);
-    this.#writeBlock(this.#number++, block);
+    const head = concatBytes(encodeReference(reference), count, ...links);
+    this.#writeBlock(this.#number++, [head, plaintext]);
   }
 
   finish({ root, startMs, entries, bytes, indexes, sparse }: KeptHead): void {
     const fields = new ByteWriter(HEAD_BYTES).u32(this.#number).bytes(root).u64(startMs)
       .u64(entries).u64(bytes).u32(indexes.length).done();
     const block = concatBytes(fields, ...indexes.map(encodeReference), ...sparse);
-    const size = this.#writeBlock(FINAL_NUMBER, block);
+    const size = this.#writeBlock(FINAL_NUMBER, [block]);
     this.#write(new ByteWriter(4).u32(size).done());
     this.close();
   }
@@ -83,11 +83,15 @@ export class KeptWriter {
   }
 
   /** @returns the size of the sealed block */
-  #writeBlock(number: number, block: Uint8Array): number {
+  #writeBlock(number: number, block: Uint8Array[]): number {
     const sealed = this.#sealer.seal(number, block);
-    this.#write(new ByteWriter(4).u32(sealed.length).done());
-    this.#write(sealed);
-    return sealed.length;
+    const size = sealed.reduce((sum, part) => sum + part.length, 0);
+    this.#write(new ByteWriter(4).u32(size).done());
+    for (const part of sealed) {
+      this.#write(part);
+      releaseBytes(part);
+    }
+    return size;
   }
 
   #write(bytes: Uint8Array): void {
@@ -157,7 +161,9 @@ export class KeptFile implements Disposable {
   #openBlock(at: number, number: number): { block: Uint8Array; end: number } {
     const size = new ByteReader(this.#readAt(at, 4)).u32();
     if (size < TAG_BYTES || size > BACKUP.keptRecordBytesMax) throw damaged("bad sizes");
-    const block = this.#sealer.open(number, this.#readAt(at + 4, size));
+    const sealed = this.#readAt(at + 4, size);
+    const block = this.#sealer.open(number, sealed);
+    releaseBytes(sealed);
     return { block, end: at + 4 + size };
   }
 

@@ -4,7 +4,7 @@
  */
 import { ByteWriter } from "../bytes.ts";
 import { hmac } from "../kdf.ts";
-import { decryptChaCha, encryptChaCha, NONCE_BYTES } from "../vault/aead.ts";
+import { decryptChaCha, encryptChaChaParts, NONCE_BYTES } from "../vault/aead.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -17,9 +17,9 @@ export class BlockSealer {
     this.#key = hmac(key, fileId);
   }
 
-  /** 16 bytes more than the block. */
-  seal(number: number, block: Uint8Array): Uint8Array<ArrayBuffer> {
-    return encryptChaCha(this.#key, { nonce: nonceOf(number), covered: NOTHING, parts: [block] });
+  /** The parts of a block, sealed, in the same order; 16 bytes more than the block. */
+  seal(number: number, parts: Uint8Array[]): Uint8Array[] {
+    return encryptChaChaParts(this.#key, { nonce: nonceOf(number), covered: NOTHING, parts });
   }
 
   /** @throws {DamagedError} if it is not what was sealed with this number in this file */

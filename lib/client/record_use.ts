@@ -31,8 +31,9 @@ export class RecordUse {
     this.#max = max;
   }
 
-  /** Takes an entry of the new snapshot. */
-  add({ type, size, extents }: Entry): void {
+  /** Takes an entry of the new snapshot, which may have its contents beside it. */
+  add(entry: Entry, { extents }: Pick<Entry, "extents"> = entry): void {
+    const { type, size } = entry;
     if (type !== "file" || size >= SMALL_FILE_BYTES_MAX || extents?.length !== 1) return;
     const [{ reference, offset, length }] = extents;
     if (reference === undefined || !this.#isWatched(reference.id)) return;

@@ -2,7 +2,8 @@
  * What the walk found, many entries at a time, in a form that is cheap to copy from one thread to another: text for the
  * names, numbers for the rest. Fifty thousand objects would take longer to copy than to make.
  */
-import type { Entry, EntryType } from "../vault/entry.ts";
+import type { Entry } from "../vault/entry.ts";
+import type { EntryType } from "../vault/entry_line.ts";
 import type { Scanned } from "./scan.ts";
 
 /** What is not in the backup though nobody asked to leave it out. */

@@ -1,7 +1,8 @@
 /** The thread that walks a tree (`tree_scanner.ts`): sends what it finds, and waits when it is too far ahead. */
 /// <reference lib="deno.worker" />
 import { BACKUP } from "../limits.ts";
-import { type ExcludeRules, makeExclude } from "./exclude.ts";
+import type { ExcludeRules } from "./exclude.ts";
+import { loadExclude } from "./exclude_load.ts";
 import { type FolderIdentity, type Scanned, scanTree } from "./scan.ts";
 import { encodeBatch, type ScanBatch, type Skip } from "./scan_batch.ts";
 import { encodeWorkerError } from "./worker_error.ts";
@@ -59,7 +60,7 @@ async function scan({ roots, exclude, isOneFileSystem, ownFolder }: ScanPlan): P
     if (skips.length < BACKUP.reportedPathsMax) skips.push({ path, reason });
     else moreSkips++;
   };
-  const options = { exclude: makeExclude(exclude), isOneFileSystem, ownFolder, onSkip };
+  const options = { exclude: await loadExclude(exclude), isOneFileSystem, ownFolder, onSkip };
   for (const scanned of scanTree(roots, options)) {
     found.push(scanned);
     if (found.length >= BACKUP.scanBatchEntries || performance.now() - sentAt > BATCH_MS) {

@@ -2,12 +2,13 @@
  * Seals and sends the records of the tree. One that is the same as in the last snapshot keeps the reference that it had
  * there: so what names it stays the same too, and of an unchanged tree nothing is sent but its root.
  */
+import { releaseBytes } from "../bytes.ts";
 import { RecordType } from "../record.ts";
-import { type RecordContent, sealRecord } from "../vault/seal.ts";
+import { type RecordContent, sealParts } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
-import type { KeptSegment } from "./kept_file.ts";
 import type { KeptRecorder } from "./kept_recorder.ts";
+import type { OpenSegment } from "./open_segment.ts";
 import type { RecordSender } from "./record_sender.ts";
 
 export interface TreeEmitterOptions {
@@ -28,17 +29,24 @@ export class TreeEmitter {
   }
 
   /** Takes over a segment of the last snapshot, which the server has. */
-  readonly keep = (segment: KeptSegment): void => this.#options.recorder.addSegment(segment);
+  readonly keep = ({ kept, number }: OpenSegment): void => {
+    this.#options.recorder.addSegment(kept, number);
+  };
 
-  /** The builders' way out; see `Emit`. */
+  /** The builders' way out; see `Emit`. The contents are gone then. */
   readonly emit = async (content: RecordContent): Promise<Reference> => {
     const { recordKey, session, sender, kept, recorder } = this.#options;
-    const sealed = sealRecord(recordKey, content);
-    const known = kept?.known(sealed.id);
-    const reference = known?.reference ?? maskKey(session, sealed);
-    if (known?.isThere !== true) await sender.send({ id: sealed.id, parts: [sealed.record] });
-    if (content.type === RecordType.SEGMENT) recorder.addSegment({ reference, content });
+    const { id, key, parts } = sealParts(recordKey, content);
+    const known = kept?.known(id);
+    const reference = known?.reference ?? maskKey(session, { id, key });
+    const release = () => parts.forEach(releaseBytes);
+    if (known?.isThere !== true) await sender.send({ id, parts, release });
+    else release();
+    if (content.type === RecordType.SEGMENT) {
+      recorder.addSegment({ reference, content }, known?.number);
+    }
     if (content.type === RecordType.INDEX) this.indexes.push(reference);
+    releaseBytes(content.plaintext);
     return reference;
   };
 }

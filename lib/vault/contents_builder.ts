@@ -58,9 +58,10 @@ export class ContentsBuilder {
     this.#runBytes += extent.length;
     const { items, chars } = this.#run;
     // A hole never ends a list: any number of them may be equal.
-    const hash = extent.reference === undefined
-      ? 2 ** 32 - 1
-      : keyedHash(this.#pathTable, HASH_SEED, extent.reference.id);
+    const hash = () =>
+      extent.reference === undefined
+        ? 2 ** 32 - 1
+        : keyedHash(this.#pathTable, HASH_SEED, extent.reference.id);
     if (endsRun(INDEX_RUN, { items, chars, hash })) await this.#closeList();
   }
 

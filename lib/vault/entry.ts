@@ -4,12 +4,11 @@
  */
 import { DamagedError } from "../errors.ts";
 import { VAULT } from "../limits.ts";
+import { type BareEntry, encodeLineStart } from "./entry_line.ts";
 import { findPathFault } from "./path_order.ts";
 import type { ReferenceTable } from "./reference_table.ts";
 import type { Reference } from "./session.ts";
 import { parseJson, parseObject } from "./text_record.ts";
-
-export type EntryType = "file" | "dir" | "symlink";
 
 /** Some bytes of a file: part of a data record, or a hole. */
 export interface Extent {
@@ -27,24 +26,7 @@ export interface ExtentList {
   length: number;
 }
 
-export interface Entry {
-  /** Absolute, without `.`, `..` or empty names. */
-  path: string;
-  type: EntryType;
-  /** Bytes of a file; 0 for others. */
-  size: number;
-  /** Permission bits, 0 to 0o7777. */
-  mode: number;
-  uid: number;
-  gid: number;
-  /** Milliseconds since 1970; may be negative. */
-  mtimeMs: number;
-  ctimeMs: number;
-  /** Of the source; together with `nlink` over 1 it tells which names are one file. */
-  inode: number;
-  nlink: number;
-  /** Of a symbolic link. */
-  target?: string;
+export interface Entry extends BareEntry {
   /** Contents of a file, in order; at most 1000. */
   extents?: Extent[];
   /** In place of extents, when there are more. */
@@ -64,11 +46,7 @@ const NO_PARTS: { length: number }[] = [];
 export function encodeEntry(entry: Entry, table: ReferenceTable): string {
   const fault = findFault(entry);
   if (fault !== undefined) throw new RangeError(`Cannot encode entry: ${fault}`);
-  const { path, type, size, mode, uid, gid, mtimeMs, ctimeMs, inode, nlink } = entry;
-  // What JSON.stringify() makes of an object with these fields, in half the time; all numbers are safe integers.
-  let line = `{"path":${JSON.stringify(path)},"type":"${type}","size":${size},"mode":${mode}` +
-    `,"uid":${uid},"gid":${gid},"mtime":${mtimeMs},"ctime":${ctimeMs},"ino":${inode},"nlink":${nlink}`;
-  if (entry.target !== undefined) line += `,"target":${JSON.stringify(entry.target)}`;
+  let line = encodeLineStart(entry);
   if (entry.extents !== undefined && entry.extents.length > 0) {
     const extents = entry.extents.map((extent) => encodeExtent(extent, table));
     line += `,"extents":${JSON.stringify(extents)}`;

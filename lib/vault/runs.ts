@@ -35,14 +35,14 @@ export const INDEX_RUN: RunRules = {
   ...{ earlyBits: 9, lateBits: 6 },
 };
 
-/** Whether a record ends behind the item that was just added. */
+/** Whether a record ends behind the item that was just added. Its hash is asked for only where it matters. */
 export function endsRun(
   rules: RunRules,
-  { items, chars, hash }: { items: number; chars: number; hash: number },
+  { items, chars, hash }: { items: number; chars: number; hash: () => number },
 ): boolean {
   if (items < 2) return false; // or index records would not get fewer from level to level
   if (items >= rules.itemsMax || chars >= rules.charsMax) return true;
   if (items < rules.itemsMin && chars < rules.charsMin) return false;
   const isLate = items >= rules.itemsNormal || chars >= rules.charsNormal;
-  return hash >>> (32 - (isLate ? rules.lateBits : rules.earlyBits)) === 0;
+  return hash() >>> (32 - (isLate ? rules.lateBits : rules.earlyBits)) === 0;
 }

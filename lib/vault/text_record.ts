@@ -2,7 +2,6 @@
  * Records of text (docs/format.md, "Records of text"): lines of JSON, each ended by a line feed. The first
  * has the references; each other line is one item. Segments, lists and index records are such records.
  */
-import { concatBytes } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 import type { RecordType } from "../record.ts";
 import { decodeReferences, type ReferenceTable, type TableLine } from "./reference_table.ts";
@@ -26,9 +25,7 @@ export function encodeText(
   { type, head, lines }: { type: RecordType; head: Record<string, unknown>; lines: string[] },
 ): RecordContent {
   const first = JSON.stringify({ ...table.line(), ...head });
-  const encoder = new TextEncoder();
-  const text = lines.length === 0 ? "" : lines.join("\n") + "\n";
-  const plaintext = concatBytes(encoder.encode(first + "\n"), encoder.encode(text));
+  const plaintext = new TextEncoder().encode([first, ...lines, ""].join("\n"));
   return { type, links: table.links(), plaintext };
 }
 

@@ -3,11 +3,13 @@
  * open segment and one open index record for each level, however many entries there are.
  */
 import { RecordType } from "../record.ts";
-import { encodeEntry, type Entry } from "./entry.ts";
+import { decodeEntry, encodeEntry, type Entry } from "./entry.ts";
+import { contentsAt, moveLine, readLineStart, readOneExtent } from "./entry_line.ts";
 import { encodeIndexItem, type IndexItem, type Totals } from "./index_record.ts";
 import { keyedHash } from "./keyed_hash.ts";
 import { comparePaths } from "./path_order.ts";
 import { endsRun, INDEX_RUN, SEGMENT_RUN } from "./runs.ts";
+import type { ReferenceTable } from "./reference_table.ts";
 import type { RecordContent } from "./seal.ts";
 import type { Reference } from "./session.ts";
 import { TextRun } from "./text_run.ts";
@@ -55,15 +57,30 @@ export class TreeBuilder {
    * @throws {RangeError} if it is not behind the one before it in path order
    */
   async add(entry: Entry): Promise<void> {
-    this.#follow(entry.path);
-    this.#lastPath = entry.path;
-    const level = this.#level(0);
     const references = (entry.extents?.length ?? 0) + (entry.lists?.length ?? 0);
-    if (!level.run.hasRoom(references)) await this.#close(0);
-    level.run.add((table) => encodeEntry(entry, table));
-    const isFile = entry.type === "file";
-    addItem(level, entry.path, { entries: 1, files: isFile ? 1 : 0, bytes: entry.size });
-    if (this.#ends(0, entry.path)) await this.#close(0);
+    await this.#addItem(
+      { path: entry.path, type: entry.type, size: entry.size, references },
+      (table) => encodeEntry(entry, table),
+    );
+  }
+
+  /**
+   * Takes the next entry as its line in another segment, with that one's references: for one that is known to be an entry.
+   *
+   * @throws {RangeError} if it is not behind the one before it in path order
+   */
+  async addLine(line: string, references: Reference[]): Promise<void> {
+    const start = readLineStart(line);
+    const at = contentsAt(line);
+    const extent = at < 0 ? undefined : readOneExtent(line, at);
+    if (extent !== undefined) {
+      const encode = (table: ReferenceTable) => {
+        const place = table.add(references[extent.place]);
+        return place === extent.place ? line : moveLine(line, at, { ...extent, place });
+      };
+      await this.#addItem({ ...start, references: 1 }, encode);
+    } else if (start.size > 0) await this.add(decodeEntry(line, references));
+    else await this.#addItem({ ...start, references: 0 }, () => line);
   }
 
   /**
@@ -95,6 +112,21 @@ export class TreeBuilder {
       }
       if (level.run.items > 0) await this.#close(number);
     }
+  }
+
+  async #addItem(
+    { path, type, size, references }: Pick<Entry, "path" | "type" | "size"> & {
+      references: number;
+    },
+    encode: (table: ReferenceTable) => string,
+  ): Promise<void> {
+    this.#follow(path);
+    this.#lastPath = path;
+    const level = this.#level(0);
+    if (!level.run.hasRoom(references)) await this.#close(0);
+    level.run.add(encode);
+    addItem(level, path, { entries: 1, files: type === "file" ? 1 : 0, bytes: size });
+    if (this.#ends(0, path)) await this.#close(0);
   }
 
   /** Emits the open record of a level and enters it one level up. */
@@ -129,7 +161,7 @@ export class TreeBuilder {
 
   #ends(number: number, path: string): boolean {
     const { items, chars } = this.#level(number).run;
-    const hash = keyedHash(this.#pathTable, number, this.#encoder.encode(path));
+    const hash = () => keyedHash(this.#pathTable, number, this.#encoder.encode(path));
     return endsRun(number === 0 ? SEGMENT_RUN : INDEX_RUN, { items, chars, hash });
   }
 

@@ -1,5 +1,6 @@
 /** Backups that are cut off, and vaults that have lost something: the next backup is whole again. */
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { runClient } from "./run_client.ts";
 import { pseudoRandom } from "../vault/fixture.ts";
@@ -216,8 +217,11 @@ function listPacks({ server }: BackupBench): string[] {
 }
 
 function listUnfinished(profile: string): string[] {
-  return [...Deno.readDirSync(join(profile, "kept"))].map(({ name }) => name)
-    .filter((name) => name.endsWith(".tmp"));
+  const folder = join(profile, "kept");
+  if (!existsSync(folder)) return [];
+  return [...Deno.readDirSync(folder)].map(({ name }) => name).filter((name) =>
+    name.endsWith(".tmp")
+  );
 }
 
 async function waitForPacks(bench: BackupBench, count: number): Promise<void> {

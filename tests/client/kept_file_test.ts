@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { DamagedError } from "../../lib/errors.ts";
 import { RecordType } from "../../lib/record.ts";
 import { KeptFile, type KeptSegment, KeptWriter } from "../../lib/client/kept_file.ts";
+import { KeptRecorder } from "../../lib/client/kept_recorder.ts";
+import { KeptStore } from "../../lib/client/kept_store.ts";
 import { withFolder } from "../folder.ts";
 import { idOf, pseudoRandom, referenceOf } from "../vault/fixture.ts";
 
@@ -88,6 +90,38 @@ Deno.test("kept entries that were changed, cut or mixed are damaged or not there
     assert.ok(isRefused(), "a block of another file");
     Deno.writeFileSync(path, pseudoRandom(500, 1));
     assert.ok(isRefused());
+    return Promise.resolve();
+  });
+});
+
+Deno.test("nothing is written where all segments are those of the last snapshot; otherwise all are", async () => {
+  await withFolder((folder) => {
+    const place = { vaultId: idOf(1), writeSecret: idOf(2), setLabel: idOf(3) };
+    const store = new KeptStore({ profilePath: folder, ...place });
+    const record = (numbers: (number | undefined)[], sparse: Uint8Array[] = []) => {
+      using last = store.open();
+      using recorder = new KeptRecorder(store, { isWritable: true, last });
+      for (const number of numbers) recorder.addSegment(segments()[number ?? 0], number);
+      const path = recorder.finish({ ...HEAD, sparse });
+      if (path !== undefined) store.replace(path);
+      return path;
+    };
+    const stored = () => {
+      using kept = store.open();
+      return [...kept!.segments()];
+    };
+    assert.ok(record([undefined, 1, 2]), "there is nothing yet");
+    assert.deepEqual(stored(), segments());
+    assert.equal(record([0, 1, 2]), undefined);
+    assert.deepEqual(stored(), segments());
+    assert.ok(record([0, 1, 2], [idOf(4)]), "records that are to be watched");
+    assert.ok(record([0, 1, 2]), "and no longer");
+    assert.ok(record([0, 1]), "one less");
+    assert.deepEqual(stored(), segments().slice(0, 2));
+    assert.ok(record([0, 1, undefined]), "one more");
+    assert.deepEqual(stored(), [...segments().slice(0, 2), segments()[0]]);
+    assert.ok(record([1, 0]), "in another order");
+    assert.deepEqual(stored(), [segments()[1], segments()[0]]);
     return Promise.resolve();
   });
 });

@@ -1,0 +1,185 @@
+import assert from "node:assert/strict";
+import fc from "fast-check";
+import { OpenSegment } from "../../lib/client/open_segment.ts";
+import { DamagedError } from "../../lib/errors.ts";
+import { RecordType } from "../../lib/record.ts";
+import { encodeEntry, type Entry } from "../../lib/vault/entry.ts";
+import { comparePaths } from "../../lib/vault/path_order.ts";
+import { ReferenceTable } from "../../lib/vault/reference_table.ts";
+import { deriveWriteKeys } from "../../lib/vault/secrets.ts";
+import { encodeText } from "../../lib/vault/text_record.ts";
+import { TreeBuilder } from "../../lib/vault/tree_builder.ts";
+import { decodeSegment } from "../../lib/vault/tree_reader.ts";
+import { check, checkAsync } from "../property.ts";
+import { entryOf, PlainStore, referenceOf } from "../vault/fixture.ts";
+
+const { pathTable } = deriveWriteKeys(new Uint8Array(32).fill(1));
+
+const name = fc.string({
+  unit: fc.constantFrom("a", "b", "\n", '"', "\\", ",", "{", "}", '","type":"', "é", "😀"),
+  minLength: 1,
+  maxLength: 4,
+});
+const count = fc.nat({ max: Number.MAX_SAFE_INTEGER });
+const state = {
+  path: fc.array(name, { minLength: 1, maxLength: 3 }).map((names) => "/" + names.join("/")),
+  ...{ mode: fc.nat({ max: 0o7777 }), uid: count, gid: count, inode: count, nlink: count },
+  mtimeMs: fc.maxSafeInteger(),
+  ctimeMs: fc.maxSafeInteger(),
+};
+const extent = fc.record({
+  reference: fc.option(fc.nat({ max: 5 }).map((n) => referenceOf(n, n % 2)), { nil: undefined }),
+  offset: fc.nat({ max: 1_000_000 }),
+  length: fc.integer({ min: 1, max: 1_000_000 }),
+}).map(({ reference, offset, length }) => {
+  return reference === undefined ? { offset: 0, length } : { reference, offset, length };
+});
+const file = fc.tuple(fc.record(state), fc.array(extent, { maxLength: 3 })).map(
+  ([fields, extents]): Entry => {
+    const size = extents.reduce((sum, { length }) => sum + length, 0);
+    const entry: Entry = { type: "file", size, ...fields };
+    return extents.length === 0 ? entry : { ...entry, extents };
+  },
+);
+const folder = fc.record(state).map((fields): Entry => ({ type: "dir", size: 0, ...fields }));
+const link = fc.tuple(fc.record(state), name).map(
+  ([fields, target]): Entry => ({ type: "symlink", size: 0, target, ...fields }),
+);
+const someEntries = fc.array(fc.oneof(file, folder, link), { minLength: 1, maxLength: 20 })
+  .map((entries) => {
+    const byPath = new Map(entries.map((entry) => [entry.path, entry]));
+    return [...byPath.values()].sort((a, b) => comparePaths(a.path, b.path));
+  });
+
+Deno.test("OpenSegment knows each entry by its state, and no other; its lines make the same segment", async () => {
+  await checkAsync(fc.asyncProperty(someEntries, async (entries) => {
+    const store = new PlainStore();
+    const segment = await open(entries, store);
+    for (const [at, entry] of entries.entries()) {
+      const contents = segment.contentsIfSame(at, bare(entry));
+      assert.deepEqual(contents?.extents, entry.extents);
+      for (const other of others(bare(entry))) {
+        assert.equal(segment.contentsIfSame(at, other), undefined, JSON.stringify(other));
+      }
+    }
+    const again = new TreeBuilder({ pathTable, emit: store.emit });
+    for (const line of segment.lines) await again.addLine(line, segment.references);
+    const { top } = await again.finish();
+    assert.equal(top.id.toHex(), segment.kept.reference.id.toHex());
+  }));
+});
+
+Deno.test("lines among others, with other references, are still the same entries", async () => {
+  await checkAsync(fc.asyncProperty(someEntries, async (entries) => {
+    const store = new PlainStore();
+    const segment = await open(entries, store);
+    const contents: ReturnType<typeof decodeSegment>[] = [];
+    const emit = (content: Parameters<typeof store.emit>[0]) => {
+      if (content.type === RecordType.SEGMENT) contents.push(decodeSegment(content));
+      return store.emit(content);
+    };
+    const builder = new TreeBuilder({ pathTable, emit });
+    // Comes before all others, and brings a reference: so all others have another index.
+    const first = entryOf("/", {
+      ...{ type: "file", size: 5 },
+      extents: [{ reference: referenceOf(99, 3), offset: 0, length: 5 }],
+    });
+    await builder.add(first);
+    for (const line of segment.lines) await builder.addLine(line, segment.references);
+    await builder.finish();
+    assert.deepEqual(contents.flat(), [first, ...entries]);
+  }));
+});
+
+Deno.test("what is no entry is damage, or another entry, and never contents", () => {
+  const line = '{"path":"/a","type":"file","size":5,"mode":0,"uid":0,"gid":0,"mtime":0,"ctime":0,' +
+    '"ino":0,"nlink":1,"extents":[[0,0,5]]}';
+  const numbers = { size: 5, mode: 0, uid: 0, gid: 0, mtimeMs: 0, ctimeMs: 0, inode: 0, nlink: 1 };
+  const entry = entryOf("/a", numbers);
+  assert.ok(openLines([line]).contentsIfSame(0, entry));
+  const bad = [
+    line.replace("[0,0,5]", "[1,0,5]"), // no such reference
+    line.replace("[0,0,5]", "[0,0,6]"),
+    line.replace("[0,0,5]", "[0,9999999,5]"),
+    line.replace("[0,0,5]", "[0,0,5],[0,0,5]"),
+    line.replace("[0,0,5]", "[0,0]"),
+    line.replace("}", ',"more":1}'),
+    line.replace(/,"extents.*/, "}x"),
+    line.replace(',"extents":[[0,0,5]]', "2"),
+    line.slice(0, -1),
+    line + "x",
+  ];
+  for (const text of bad) {
+    assertNotSame(openLines([line, text, line]), entry, text);
+    const empty = text.replace('"size":5', '"size":0');
+    assertNotSame(openLines([line, empty, line]), { ...entry, size: 0 }, empty);
+  }
+});
+
+Deno.test("an entry's line that is cut short is not that entry", () => {
+  check(
+    fc.property(file, (entry) => {
+      const table = new ReferenceTable();
+      const line = encodeEntry(entry, table);
+      const links = table.links();
+      for (let size = 1; size < line.length; size++) {
+        const segment = openLines([line, line.slice(0, size), line], { table, links });
+        assertNotSame(segment, bare(entry), line.slice(0, size));
+      }
+    }),
+    10,
+  );
+});
+
+/** Of the segment's second entry. */
+function assertNotSame(segment: OpenSegment, entry: Entry, text: string): void {
+  try {
+    assert.equal(segment.contentsIfSame(1, entry), undefined, text);
+  } catch (error) {
+    assert.ok(error instanceof DamagedError, text);
+  }
+}
+
+/** As the walk finds it. */
+function bare({ extents: _, ...entry }: Entry): Entry {
+  return entry;
+}
+
+/** The entry with one thing changed. */
+function others(entry: Entry): Entry[] {
+  const numbers = ["mode", "uid", "gid", "mtimeMs", "ctimeMs", "inode", "nlink"] as const;
+  const changed = numbers.flatMap((name) => {
+    const value = entry[name];
+    return [value + 1, value * 10, Math.trunc(value / 10)].filter((other) => other !== value)
+      .map((other): Entry => ({ ...entry, [name]: other }));
+  });
+  if (entry.type === "file") changed.push({ ...entry, size: entry.size + 1 });
+  if (entry.target !== undefined) changed.push({ ...entry, target: entry.target + "x" });
+  const types = (["file", "dir"] as const).filter((type) => type !== entry.type);
+  changed.push(...types.map((type): Entry => ({ ...entry, type })));
+  return [...changed, { ...entry, path: entry.path + "x" }];
+}
+
+/** The segment of a small tree. */
+async function open(entries: Entry[], store: PlainStore): Promise<OpenSegment> {
+  const builder = new TreeBuilder({ pathTable, emit: store.emit });
+  for (const entry of entries) await builder.add(entry);
+  const { top } = await builder.finish();
+  const kept = { reference: top, content: await store.load(top) };
+  return new OpenSegment(kept, { number: 0, canBeKept: true });
+}
+
+function openLines(
+  lines: string[],
+  { table, links }: { table: ReferenceTable; links: Uint8Array[] } = oneReference(),
+): OpenSegment {
+  const content = encodeText(table, { type: RecordType.SEGMENT, head: {}, lines });
+  const kept = { reference: referenceOf(1), content: { ...content, links } };
+  return new OpenSegment(kept, { number: 0, canBeKept: true });
+}
+
+function oneReference(): { table: ReferenceTable; links: Uint8Array[] } {
+  const table = new ReferenceTable();
+  table.add(referenceOf(7));
+  return { table, links: table.links() };
+}
