@@ -19,6 +19,8 @@ interface Tools {
 
 const memory = new MemoryKeeper(HEAP_GROWTH.workerBytesMax);
 let tools: Promise<Tools> | undefined;
+/** Of the jobs that are under way: they come and go. */
+let pieceBytes = 0;
 
 self.onmessage = ({ data }: MessageEvent<ToWorker>) => {
   handle(data).catch((error) => say({ type: "failed", fault: encodeWorkerError(error) }));
@@ -35,8 +37,11 @@ async function handle(message: ToWorker): Promise<void> {
     return say({ type: "drained", sent: sender.sent });
   }
   const { number, job } = message;
+  const ownBytes = job.kind === "piece" ? job.buffer.length : 0;
+  pieceBytes += ownBytes;
   const result = await runner.run(job);
-  memory.check({ liveBytes: sender.liveBytes });
+  memory.check({ liveBytes: sender.liveBytes + pieceBytes });
+  pieceBytes -= ownBytes;
   say(
     { type: "result", number, result },
     result.buffer === undefined ? [] : [result.buffer.buffer],

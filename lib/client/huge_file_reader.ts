@@ -69,7 +69,7 @@ export class HugeFileReader {
         : (await pool.start({ kind: "piece", buffer, chunks })).result;
       adding = adding.then(async () => await this.#add(builder, parts, await sealing));
       adding.catch(() => {}); // told at the end
-      this.#memory.check();
+      this.#memory.check({ liveBytes: this.#buffers.length * BACKUP.pieceBytes });
       await turn();
     }
     return { size, contents: adding.then(() => builder.finish()) };
