@@ -186,8 +186,6 @@ export const RESTORE = {
   workersMax: 2,
   /** Below this much, starting workers takes longer than they save. */
   inlineBytesMax: 4 * MIB,
-  /** Records of a worker that are being opened. */
-  openingBytesMax: 16 * MIB,
   /** Runs of zeros of this size, in place, are left out of a file. */
   sparseBlockBytes: 64 * KIB,
   /** Files with several names that are remembered; past it a name becomes a file of its own. */

@@ -33,6 +33,8 @@ export const RequestCode = {
   COMMIT: 1124,
   CLOSE: 1125,
   GET: 1130,
+  /** GET without the server's look at what it sends. */
+  READ: 1131,
 } as const;
 export type RequestCode = typeof RequestCode[keyof typeof RequestCode];
 
@@ -301,7 +303,7 @@ export function decodeSessionGrant(bytes: Uint8Array): SessionGrant {
   return decodeAll(bytes, (reader) => ({ epoch: reader.u64(), expiresMs: reader.u32() }));
 }
 
-/** Requests HAS and GET: ids of records, at least one. */
+/** Requests HAS, GET and READ: ids of records, at least one. */
 export function encodeIds(ids: Uint8Array[]): Uint8Array<ArrayBuffer> {
   const writer = new ByteWriter(checkIdCount(ids.length) * RECORD_ID_BYTES);
   for (const id of ids) writer.bytes(exactly(id, RECORD_ID_BYTES));

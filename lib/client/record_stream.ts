@@ -1,5 +1,5 @@
 /**
- * One GET (docs/protocol_v4.md, "Restore"): many ids go out, and their records come back in the order of the server's
+ * One GET or READ (docs/protocol_v4.md, "Restore"): many ids go out, and their records come back in the order of the server's
  * disk. If the connection is lost in between, only what has not come is asked for again.
  */
 import {
@@ -15,7 +15,7 @@ import type { Answer, WireRequest } from "./wire_v4.ts";
 export type OnRecord = (answer: RecordAnswer) => void | Promise<void>;
 
 export class RecordStream implements WireRequest {
-  readonly code = RequestCode.GET;
+  readonly code: typeof RequestCode.GET | typeof RequestCode.READ;
   readonly purpose = "get records";
   /** When every record has been taken. */
   readonly done: Promise<void>;
@@ -28,7 +28,9 @@ export class RecordStream implements WireRequest {
   #asked: number[] = [];
   #hasFailed = false;
 
-  constructor(ids: Uint8Array[], onRecord: OnRecord) {
+  /** @param code READ to get them without the server's look at them */
+  constructor(code: RecordStream["code"], ids: Uint8Array[], onRecord: OnRecord) {
+    this.code = code;
     this.#ids = ids;
     this.#onRecord = onRecord;
     this.#open = new Set(ids.keys());

@@ -5,10 +5,8 @@
  */
 import { releaseBuffer } from "../bytes.ts";
 import { DamagedError, describeError, HoldfastError } from "../errors.ts";
-import { RESTORE } from "../limits.ts";
 import { type RecordAnswer, RecordState } from "../protocol_v4.ts";
 import { openRecord } from "../vault/seal.ts";
-import { ByteWindow } from "./byte_window.ts";
 import {
   createFile,
   discardFile,
@@ -41,7 +39,6 @@ interface FileState {
 
 export class RestoreWriter {
   readonly #session: VaultClientSession;
-  readonly #opening = new ByteWindow(RESTORE.openingBytesMax);
   #isStopped = false;
 
   constructor(session: VaultClientSession) {
@@ -63,41 +60,39 @@ export class RestoreWriter {
   }
 
   async #getRecords(job: RestoreJob, running: RunningJob): Promise<void> {
-    const opens: Promise<void>[] = [];
     const ids = job.records.map(({ id }) => id);
-    try {
-      await this.#session.get(ids, async (answer) => {
-        const { length } = answer.record; // which is gone afterwards
-        await this.#opening.enter(length);
-        const open = this.#takeRecord(job, running, answer).finally(() => {
-          this.#opening.leave(length);
-        });
-        open.catch(() => {}); // looked at below; until then nobody does
-        opens.push(open);
-      });
-    } finally {
-      await Promise.allSettled(opens);
-    }
-    await Promise.all(opens);
+    const wrong: number[] = [];
+    await this.#session.read(ids, (answer) => {
+      if (this.#write(job, running, answer) !== undefined) wrong.push(answer.index);
+    });
+    if (wrong.length === 0) return;
+    // The server looks at these before it sends them, and repairs what it can.
+    await this.#session.get(wrong.map((index) => ids[index]), (answer) => {
+      const index = wrong[answer.index];
+      const fault = this.#write(job, running, { ...answer, index });
+      if (fault !== undefined) running.lose(index, fault);
+    });
   }
 
-  async #takeRecord(
+  /** @returns what is wrong with the record */
+  #write(
     { records }: RestoreJob,
     running: RunningJob,
     { index, state, record }: RecordAnswer,
-  ): Promise<void> {
+  ): DamagedError | undefined {
     const { id, key } = records[index];
     try {
-      if (state !== RecordState.FOUND) throw recordError(id, state);
+      if (state !== RecordState.FOUND) return recordError(id, state);
       const opened = openRecord(record, { id, key });
       running.write(index, opened.plaintext);
       opened.release();
     } catch (error) {
       if (!(error instanceof DamagedError)) throw error;
-      running.lose(index, error);
+      return error;
     } finally {
       releaseBuffer(record); // otherwise records pile up until the collector comes round
     }
+    return undefined;
   }
 }
 

@@ -273,9 +273,12 @@ export class VaultClientSession {
    * @param ids 1 to 8192
    */
   get(ids: Uint8Array[], onRecord: OnRecord): Promise<void> {
-    const stream = new RecordStream(ids, onRecord);
-    this.#link.send(stream);
-    return stream.done;
+    return this.#stream(new RecordStream(RequestCode.GET, ids, onRecord));
+  }
+
+  /** The same without the server's look at them. What is not right is to be got: then the server repairs it, if it can. */
+  read(ids: Uint8Array[], onRecord: OnRecord): Promise<void> {
+    return this.#stream(new RecordStream(RequestCode.READ, ids, onRecord));
   }
 
   /** Gets one record; undefined if it is missing or damaged at the server. */
@@ -293,6 +296,11 @@ export class VaultClientSession {
 
   close(): void {
     this.#link.close();
+  }
+
+  #stream(stream: RecordStream): Promise<void> {
+    this.#link.send(stream);
+    return stream.done;
   }
 
   async #put(id: Uint8Array, record: Uint8Array[]): Promise<void> {

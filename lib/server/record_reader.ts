@@ -1,6 +1,6 @@
 /**
  * Reads records of one vault by id (docs/store.md, "Damage"): in storage order, neighbours together, the next read on
- * its way while the last one is used. Every record is checked against its id.
+ * its way while the last one is used. Every record is checked against its id, unless whoever asked does that anyway.
  */
 import type { BlobStore } from "../blobs.ts";
 import { equalBytes, releaseBuffer } from "../bytes.ts";
@@ -36,13 +36,19 @@ interface Wanted {
 }
 
 /** Neighbours in one pack, read with one call. */
-interface Run {
+interface RunPlaces {
   pack: number;
   start: number;
   end: number;
   wanted: Wanted[];
+}
+
+/** And how. */
+interface Run extends RunPlaces {
   /** Whether the pack may be repaired, if something in it is wrong: once is enough. */
   heals: boolean;
+  /** Whether records are compared with their ids; those that are known to be damaged always are. */
+  checks: boolean;
 }
 
 export class RecordReader {
@@ -62,7 +68,7 @@ export class RecordReader {
 
   async #readOne(wanted: Wanted, { heals } = { heals: true }): Promise<ReadRecord> {
     const { pack, offset, size } = wanted.row;
-    const run = { pack, start: offset, end: offset + size, wanted: [wanted], heals };
+    const run = { pack, start: offset, end: offset + size, wanted: [wanted], heals, checks: true };
     return (await this.#readRun(run, new Uint8Array(size)))[0];
   }
 
@@ -70,8 +76,10 @@ export class RecordReader {
    * Reads many, each id once, in the order in which they lie on the disk; those that are known to be damaged as well, for
    * a disk may have failed for a moment only, or somebody may have brought the pack back. The bytes of a record are valid
    * until the next one is asked for.
+   *
+   * @param checks false if whoever gets them compares them with their ids, and asks again if they are not right
    */
-  async *readAll(ids: Uint8Array[]): AsyncGenerator<ReadRecord> {
+  async *readAll(ids: Uint8Array[], { checks } = { checks: true }): AsyncGenerator<ReadRecord> {
     const { vault, records } = this.#options;
     const rows = await records.findRecords(vault.number, ids);
     const wanted: Wanted[] = [];
@@ -79,22 +87,27 @@ export class RecordReader {
       if (row === undefined) yield { index, state: "missing" };
       else wanted.push({ index, id: ids[index], row });
     }
-    yield* this.#readWanted(wanted);
+    yield* this.#readWanted(wanted, { checks });
   }
 
   /** Reads records of which it was looked up just now where they are, like `readAll`. */
   async *readPlaced(
     placed: (PlaceRow & { id: Uint8Array })[],
   ): AsyncGenerator<ReadRecord> {
-    yield* this.#readWanted(placed.map((row, index) => ({ index, id: row.id, row })));
+    const wanted = placed.map((row, index) => ({ index, id: row.id, row }));
+    yield* this.#readWanted(wanted, { checks: true });
   }
 
-  async *#readWanted(wanted: Wanted[]): AsyncGenerator<ReadRecord> {
+  async *#readWanted(
+    wanted: Wanted[],
+    { checks }: { checks: boolean },
+  ): AsyncGenerator<ReadRecord> {
     const buffers = [0, 1].map(() => this.#spareBuffers.pop() ?? new GrowingBuffer());
     let ahead: Promise<ReadRecord[]> | undefined;
     let isOver = false;
     try {
-      for (const run of planRuns(wanted)) {
+      for (const places of planRuns(wanted)) {
+        const run = { ...places, heals: true, checks };
         const reading = this.#readRun(run, buffers[0].take(run.end - run.start));
         reading.catch(() => {}); // it is awaited one run later
         buffers.reverse();
@@ -132,7 +145,9 @@ export class RecordReader {
       const { index, id, row } = wanted;
       const offset = row.offset - run.start;
       const bytes = target.subarray(offset, offset + row.size);
-      const isRight = offset + row.size <= count && equalBytes(recordId(bytes), id);
+      const isUnseen = !run.checks && !row.damaged;
+      const isRight = offset + row.size <= count &&
+        (isUnseen || equalBytes(recordId(bytes), id));
       if (isRight) reads.push({ index, state: "found", bytes });
       else failed.push(wanted);
       if (isRight && row.damaged) mended.push({ id, pack: row.pack, offset: row.offset });
@@ -148,7 +163,7 @@ export class RecordReader {
     return reads;
   }
 
-  async #readEach({ wanted, heals }: Omit<Run, "start" | "end">): Promise<ReadRecord[]> {
+  async #readEach({ wanted, heals }: Pick<Run, "wanted" | "heals">): Promise<ReadRecord[]> {
     const reads: ReadRecord[] = [];
     for (const item of wanted) reads.push(await this.#readOne(item, { heals }));
     return reads;
@@ -168,8 +183,7 @@ export class RecordReader {
     }
     if (wrong.length === 0) return reads;
     if (run.heals && await heal(run.pack)) {
-      const again = { pack: run.pack, wanted: wrong, heals: false };
-      return [...reads, ...await this.#readEach(again)];
+      return [...reads, ...await this.#readEach({ wanted: wrong, heals: false })];
     }
     for (const { index } of wrong) reads.push({ index, state: "damaged" });
     const places = wrong.map(({ id, row }) => ({ id, pack: row.pack, offset: row.offset }));
@@ -181,9 +195,9 @@ export class RecordReader {
 }
 
 /** Orders what is wanted as it lies on the disk, and joins what is close together. */
-function* planRuns(wanted: Wanted[]): Generator<Run> {
+function* planRuns(wanted: Wanted[]): Generator<RunPlaces> {
   wanted.sort((a, b) => a.row.pack - b.row.pack || a.row.offset - b.row.offset);
-  let run: Run | undefined;
+  let run: RunPlaces | undefined;
   for (const item of wanted) {
     const { pack, offset, size } = item.row;
     const end = offset + size;
@@ -195,7 +209,7 @@ function* planRuns(wanted: Wanted[]): Generator<Run> {
       continue;
     }
     if (run) yield run;
-    run = { pack, start: offset, end, wanted: [item], heals: true };
+    run = { pack, start: offset, end, wanted: [item] };
   }
   if (run) yield run;
 }

@@ -88,6 +88,7 @@ const RULES: ReadonlyMap<number, "any" | "stranger" | "challenged" | keyof Permi
   [RequestCode.COMMIT, "put"],
   [RequestCode.CLOSE, "put"],
   [RequestCode.GET, "read"],
+  [RequestCode.READ, "read"],
 ]);
 
 const REQUEST_NAMES = namesOf(RequestCode);
@@ -354,7 +355,9 @@ export class VaultSession {
         await member.close(decodeRequest(payload, v4.decodeSessionId));
         return await this.#answer(request, AnswerCode.DONE);
       case RequestCode.GET:
-        return await this.#sendRecords(request, vault);
+        return await this.#sendRecords(request, vault, { checks: true });
+      case RequestCode.READ:
+        return await this.#sendRecords(request, vault, { checks: false });
     }
   }
 
@@ -372,13 +375,17 @@ export class VaultSession {
     await this.#answer(request, AnswerCode.APPENDED, v4.encodeAppended(result));
   }
 
-  /** GET: one answer for each id, in storage order. The next read waits until the peer takes this one. */
-  async #sendRecords({ requestId, payload }: Request, vault: Vault): Promise<void> {
+  /** GET and READ: one answer for each id, in storage order. The next one waits until the peer takes this one. */
+  async #sendRecords(
+    { requestId, payload }: Request,
+    vault: Vault,
+    options: { checks: boolean },
+  ): Promise<void> {
     const ids = decodeRequest(payload, v4.decodeIds);
     const share = await takeRoom(READ_BUFFER_BYTES, this.#budgetsFor(READ_BUFFER_BYTES));
     let left = ids.length;
     try {
-      for await (const read of vault.reader.readAll(ids)) {
+      for await (const read of vault.reader.readAll(ids, options)) {
         const flags = --left > 0 ? v4.FLAG_MORE : 0;
         const { head, record } = encodeRecordFrame(read, { requestId, flags });
         // Small ones are copied, and leave with their neighbours; the buffer of a large one must not be read over.

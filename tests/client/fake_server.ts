@@ -17,8 +17,12 @@ import { openServerKey, type ServerKey } from "../../lib/server/certificate.ts";
 import type { ServerPlace } from "../../lib/client/login_v4.ts";
 
 export interface Lies {
-  /** What a GET of this id gives; undefined for "missing". */
-  record(id: Uint8Array, record: Uint8Array | undefined): Uint8Array | undefined;
+  /** What a GET or READ of this id gives; undefined for "missing". */
+  record(
+    id: Uint8Array,
+    record: Uint8Array | undefined,
+    code: number,
+  ): Uint8Array | undefined;
   /** Waited for before that. */
   delay(id: Uint8Array): Promise<void>;
   /** The events that the server shows. */
@@ -236,11 +240,12 @@ export class FakeServer {
         return await say(AnswerCode.APPENDED, wire.encodeAppended(this.append(payload)));
       case RequestCode.CLOSE:
         return await say(AnswerCode.DONE);
-      case RequestCode.GET: {
+      case RequestCode.GET:
+      case RequestCode.READ: {
         const ids = wire.decodeIds(payload);
         for (let i = ids.length - 1; i >= 0; i--) { // any order is right
           await this.lies.delay(ids[i]);
-          const record = this.lies.record(ids[i], this.records.get(ids[i].toHex()));
+          const record = this.lies.record(ids[i], this.records.get(ids[i].toHex()), code);
           const state = record === undefined ? RecordState.MISSING : RecordState.FOUND;
           const answer = { index: i, state, record: record ?? new Uint8Array(0) };
           await say(AnswerCode.RECORD, wire.encodeRecordAnswer(answer), i > 0 ? wire.FLAG_MORE : 0);

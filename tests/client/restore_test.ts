@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import type { Entry } from "../../lib/vault/entry.ts";
-import { ErrorCode } from "../../lib/protocol_v4.ts";
+import { ErrorCode, RequestCode } from "../../lib/protocol_v4.ts";
 import { RecordType } from "../../lib/record.ts";
 import { pseudoRandom } from "../vault/fixture.ts";
 import { runClient, startClient } from "./run_client.ts";
@@ -313,13 +313,14 @@ Deno.test("restore names the files that damage costs, one by one, and restores t
     const replaced = vault.references.get("/data/false")![0].id.toHex();
     const pieces = vault.references.get("/data/part")!.slice(2, 5).map(({ id }) => id.toHex());
     const other = vault.server.records.get(vault.references.get("/data/zgood")![0].id.toHex())!;
-    vault.server.lies.record = (id, record) => {
+    const spoil = (id: Uint8Array, record: Uint8Array | undefined) => {
       const name = id.toHex();
       if (name === missing) return undefined;
       if (name === replaced) return other;
       if (pieces.includes(name)) return record!.map((byte, i) => i === 1000 ? byte ^ 1 : byte);
       return record;
     };
+    vault.server.lies.record = spoil;
     const to = join(vault.folder, "out");
     const ran = await vault.run("restore", "latest", "--to", to, "--json");
     assert.equal(ran.code, 5);
@@ -330,6 +331,20 @@ Deno.test("restore names the files that damage costs, one by one, and restores t
     assert.ok(failed.every(({ kind }) => kind === "damaged"));
     assert.deepEqual(listTree(to), ["data", "data/whole", "data/zgood"]);
     checkEverything(to, entries.filter(({ path }) => /whole|zgood/.test(path)));
+
+    // A server that has them right when it is asked to look.
+    const looked = new Set<string>();
+    vault.server.lies.record = (id, record, code) => {
+      if (code === RequestCode.READ) return spoil(id, record);
+      looked.add(id.toHex());
+      return record;
+    };
+    const again = join(vault.folder, "again");
+    const repaired = await vault.run("restore", "latest", "--to", again);
+    assert.equal(repaired.code, 0, repaired.stderr);
+    checkEverything(again, entries);
+    assert.ok([missing, replaced, ...pieces].every((name) => looked.has(name)));
+    assert.ok(!looked.has(vault.references.get("/data/zgood")![0].id.toHex()));
   });
 });
 

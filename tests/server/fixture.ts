@@ -400,9 +400,21 @@ export class TestMember {
   }
 
   /** Gets records, as states and contents in the order of asking. */
-  async get(...records: { id: Uint8Array }[]): Promise<(Uint8Array | "missing" | "damaged")[]> {
+  get(...records: { id: Uint8Array }[]): Promise<(Uint8Array | "missing" | "damaged")[]> {
+    return this.#records(RequestCode.GET, records);
+  }
+
+  /** The same, without the server's look at them. */
+  read(...records: { id: Uint8Array }[]): Promise<(Uint8Array | "missing" | "damaged")[]> {
+    return this.#records(RequestCode.READ, records);
+  }
+
+  async #records(
+    code: number,
+    records: { id: Uint8Array }[],
+  ): Promise<(Uint8Array | "missing" | "damaged")[]> {
     const payload = v4.encodeIds(records.map(({ id }) => id));
-    const requestId = await this.client.send(RequestCode.GET, payload);
+    const requestId = await this.client.send(code, payload);
     const results: (Uint8Array | "missing" | "damaged")[] = [];
     for (let i = 0; i < records.length; i++) {
       const answer = await this.client.answerTo(requestId);

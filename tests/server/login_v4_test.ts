@@ -101,7 +101,9 @@ Deno.test("roles: a writer may put and list, and nothing else", async () => {
     const record = makeRecord(RecordType.DATA);
     await writer.put(record);
     assert.deepEqual(await writer.has(record), [true]);
-    assert.equal(await writer.refused(RequestCode.GET, v4.encodeIds([record.id])), "FORBIDDEN");
+    for (const code of [RequestCode.GET, RequestCode.READ]) {
+      assert.equal(await writer.refused(code, v4.encodeIds([record.id])), "FORBIDDEN");
+    }
     const invite = { tokenHash: random(32), expiresMs: Date.now() + 1000, bundle: random(10) };
     assert.equal(
       await writer.refused(RequestCode.INVITE, v4.encodeInviteUpload(invite)),

@@ -376,10 +376,19 @@ Deno.test("a damaged record is reported, denied, and healed by the next PUT", as
     await member.put(good, data, segment, root);
     assert.equal(await member.commit(root), "committed");
     await flipByteOf(server.dataPath, member, data);
+    const [goodBytes, badBytes, absent] = await member.read(
+      good,
+      data,
+      makeRecord(RecordType.DATA),
+    );
+    assert.deepEqual([goodBytes, absent], [good.bytes, "missing"]);
+    assert.equal(badBytes.length, data.bytes.length);
+    assert.notDeepEqual(badBytes, data.bytes); // as it is on the disk
     assert.deepEqual(await member.has(data, root), [true, true]); // nobody has looked yet
     assert.deepEqual(await member.get(good, data), [good.bytes, "damaged"]);
     assert.deepEqual(await member.has(data, good, segment, root), [false, true, false, false]);
     assert.deepEqual(await member.get(data), ["damaged"]);
+    assert.deepEqual(await member.read(data, good), ["damaged", good.bytes]);
     assert.match(server.logged, /records damaged/);
     const other = makeRecord(RecordType.ROOT, [segment]);
     await member.put(other);
