@@ -48,6 +48,7 @@ export class DataFolder implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#lock.unlockSync(); // a process that is just being started may still hold a copy of the open file
     this.#lock.close();
   }
 }
