@@ -5,7 +5,7 @@
 import { releaseBytes } from "../bytes.ts";
 import { BACKUP } from "../limits.ts";
 import { RecordType } from "../record.ts";
-import { sealParts } from "../vault/seal.ts";
+import { sealRecord } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { RecordSender } from "./record_sender.ts";
 
@@ -46,7 +46,7 @@ export class ContentSealer {
   async #seal(plaintext: Uint8Array): Promise<Reference> {
     try {
       const content = { type: RecordType.DATA, links: [], plaintext };
-      const sealed = sealParts(this.#recordKey, content);
+      const sealed = sealRecord(this.#recordKey, content);
       const reference = maskKey(this.#session, sealed);
       const { id, parts } = sealed;
       await this.#sender.send({ id, parts, release: () => parts.forEach(releaseBytes) });

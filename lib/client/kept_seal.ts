@@ -4,7 +4,7 @@
  */
 import { ByteWriter } from "../bytes.ts";
 import { hmac } from "../kdf.ts";
-import { decryptChaCha, encryptChaChaParts, NONCE_BYTES } from "../vault/aead.ts";
+import { decryptChaCha, encryptChaCha, NONCE_BYTES } from "../vault/aead.ts";
 
 const NOTHING = new Uint8Array(0);
 
@@ -19,7 +19,7 @@ export class BlockSealer {
 
   /** The parts of a block, sealed, in the same order; 16 bytes more than the block. */
   seal(number: number, parts: Uint8Array[]): Uint8Array[] {
-    return encryptChaChaParts(this.#key, { nonce: nonceOf(number), covered: NOTHING, parts });
+    return encryptChaCha(this.#key, { nonce: nonceOf(number), covered: NOTHING, parts });
   }
 
   /** @throws {DamagedError} if it is not what was sealed with this number in this file */

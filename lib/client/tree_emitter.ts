@@ -4,7 +4,7 @@
  */
 import { releaseBytes } from "../bytes.ts";
 import { RecordType } from "../record.ts";
-import { type RecordContent, sealParts } from "../vault/seal.ts";
+import { type RecordContent, sealRecord } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import type { KeptRecorder } from "./kept_recorder.ts";
@@ -36,7 +36,7 @@ export class TreeEmitter {
   /** The builders' way out; see `Emit`. The contents are gone then. */
   readonly emit = async (content: RecordContent): Promise<Reference> => {
     const { recordKey, session, sender, kept, recorder } = this.#options;
-    const { id, key, parts } = sealParts(recordKey, content);
+    const { id, key, parts } = sealRecord(recordKey, content);
     const known = kept?.known(id);
     const reference = known?.reference ?? maskKey(session, { id, key });
     const release = () => parts.forEach(releaseBytes);

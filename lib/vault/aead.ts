@@ -4,7 +4,6 @@
  * 2 GB/s where the other does 0.7 (bench/README.md, "The cipher").
  */
 import { createCipheriv, createDecipheriv } from "node:crypto";
-import { concatBytes, releaseBytes } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
 
 export const AEAD_KEY_BYTES = 32;
@@ -49,19 +48,8 @@ export async function decryptAead(
   }
 }
 
-/** ChaCha20-Poly1305 (RFC 8439) of the parts, one after another: 16 bytes more than these. */
+/** ChaCha20-Poly1305 (RFC 8439) of the parts, one after another: the ciphertext of each, and the tag. */
 export function encryptChaCha(
-  key: Uint8Array,
-  context: AeadContext & { parts: Uint8Array[] },
-): Uint8Array<ArrayBuffer> {
-  const pieces = encryptChaChaParts(key, context);
-  const sealed = concatBytes(...pieces);
-  for (const piece of pieces) releaseBytes(piece);
-  return sealed;
-}
-
-/** The same, not joined: the ciphertext of each part, and the tag. */
-export function encryptChaChaParts(
   key: Uint8Array,
   { nonce, covered, parts }: AeadContext & { parts: Uint8Array[] },
 ): Uint8Array[] {

@@ -41,7 +41,8 @@ const PATH_AT = '{"path":"'.length;
 const BEHIND_PATH = '","type":"';
 const BEHIND_TYPE = '","size":';
 const EXTENTS = ',"extents":[';
-const ONE_EXTENT = /,"extents":\[\[(\d+),(\d+),(\d+)\]\]\}$/y;
+/** Numbers as JSON has them. */
+const ONE_EXTENT = /,"extents":\[\[(0|[1-9]\d*),(0|[1-9]\d*),(0|[1-9]\d*)\]\]\}$/y;
 const BRACE = 0x7d;
 
 /** An entry's line up to its contents. */

@@ -14,7 +14,7 @@ import { DamagedError } from "../errors.ts";
 import { hmac } from "../kdf.ts";
 import { VAULT } from "../limits.ts";
 import { decodeRecord, encodeRecordHeader, recordId, type RecordType } from "../record.ts";
-import { decryptChaCha, encryptChaChaParts, ZERO_NONCE } from "./aead.ts";
+import { decryptChaCha, encryptChaCha, ZERO_NONCE } from "./aead.ts";
 import { Codec, compress, decompress } from "./compress.ts";
 import { padmeSize } from "./padme.ts";
 
@@ -29,41 +29,34 @@ export interface RecordContent {
   plaintext: Uint8Array;
 }
 
-/** A record as it is stored, and what opens it. */
-export interface SealedRecord {
-  id: Uint8Array<ArrayBuffer>;
-  /** 32 bytes. To whoever has it the record is open. */
-  key: Uint8Array<ArrayBuffer>;
-  record: Uint8Array<ArrayBuffer>;
-}
-
 /** What was in a record, and a way to give its memory back before the collector comes round. */
 export interface OpenedRecord extends RecordContent {
   /** The plaintext is gone after this. */
   release(): void;
 }
 
-/** A record in parts, one behind the other, of which the header is the first. */
-export interface SealedParts extends Omit<SealedRecord, "record"> {
+/** A record as it is stored, and what opens it. */
+export interface SealedRecord {
+  id: Uint8Array<ArrayBuffer>;
+  /** 32 bytes. To whoever has it the record is open. */
+  key: Uint8Array<ArrayBuffer>;
+  /** One behind the other they are the record; the header is the first. */
   parts: Uint8Array[];
 }
 
-/** Seals contents of up to {@link VAULT.plaintextBytesMax} bytes. The same contents: the same record. */
-export function sealRecord(recordKey: Uint8Array, content: RecordContent): SealedRecord {
-  const { id, key, parts } = sealParts(recordKey, content);
-  return { id, key, record: concatBytes(...parts) };
-}
-
-/** The same without joining the parts, which are megabytes to copy. */
-export function sealParts(
+/**
+ * Seals contents of up to {@link VAULT.plaintextBytesMax} bytes. The same contents: the same record. Its parts are
+ * megabytes to copy, so they are not joined.
+ */
+export function sealRecord(
   recordKey: Uint8Array,
   { type, links, plaintext }: RecordContent,
-): SealedParts {
+): SealedRecord {
   const header = encodeRecordHeader({ type, links });
   const { parts: contents, release } = contentParts(plaintext);
   const key = hmac(recordKey, header, ...contents);
   const context = { nonce: ZERO_NONCE, covered: header, parts: contents };
-  const parts = [header, ...encryptChaChaParts(key, context)];
+  const parts = [header, ...encryptChaCha(key, context)];
   release();
   return { id: recordId(...parts), key, parts };
 }

@@ -103,6 +103,7 @@ Deno.test("what is no entry is damage, or another entry, and never contents", ()
     line.replace("[0,0,5]", "[0,9999999,5]"),
     line.replace("[0,0,5]", "[0,0,5],[0,0,5]"),
     line.replace("[0,0,5]", "[0,0]"),
+    line.replace("[0,0,5]", "[0,00,5]"), // no JSON
     line.replace("}", ',"more":1}'),
     line.replace(/,"extents.*/, "}x"),
     line.replace(',"extents":[[0,0,5]]', "2"),

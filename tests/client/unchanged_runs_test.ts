@@ -33,10 +33,7 @@ interface Change {
 
 Deno.test("a pass that takes over segments makes the tree of one that makes all anew", async () => {
   await withFolder(async (folder) => {
-    const before = entries([]);
-    const path = join(folder, "kept");
-    const store = new PlainStore();
-    const { ends } = await writeKept(path, before, store);
+    const { path, store, ends } = await keepUnchanged(folder);
     const change = fc.record<Change>({
       at: fc.oneof(
         fc.nat({ max: FILES - 1 }),
@@ -68,10 +65,7 @@ Deno.test("a pass that takes over segments makes the tree of one that makes all 
 
 Deno.test("of an unchanged tree only the last segment is made again; of a sparse, fresh or lost one all are", async () => {
   await withFolder(async (folder) => {
-    const before = entries([]);
-    const path = join(folder, "kept");
-    const store = new PlainStore();
-    const { segments } = await writeKept(path, before, store);
+    const { path, store, segments, before } = await keepUnchanged(folder);
     assert.ok(segments > 3, `${segments}`);
     assert.equal((await pass(path, before, store)).made, 1);
     const lost = await pass(path, before, store, { isThere: false });
@@ -84,6 +78,12 @@ Deno.test("of an unchanged tree only the last segment is made again; of a sparse
     assert.equal((await pass(path, before, store)).made, 2, "the first and the last");
   });
 });
+
+/** The entries without any change, kept. */
+async function keepUnchanged(folder: string) {
+  const [path, store, before] = [join(folder, "kept"), new PlainStore(), entries([])];
+  return { path, store, before, ...await writeKept(path, before, store) };
+}
 
 /** Folders of 50 files, in order, as they are after the changes. */
 function entries(changes: Change[]): Entry[] {

@@ -19,12 +19,12 @@ import { comparePaths } from "../../lib/vault/path_order.ts";
 import { generateDeviceKey, importDeviceKey } from "../../lib/vault/private_key.ts";
 import { deriveRecoveryKey } from "../../lib/vault/recovery.ts";
 import { sealRoot } from "../../lib/vault/root.ts";
-import { type RecordContent, sealRecord } from "../../lib/vault/seal.ts";
+import type { RecordContent } from "../../lib/vault/seal.ts";
 import { deriveLabelKey, deriveWriteKeys, setLabel, tagLabel } from "../../lib/vault/secrets.ts";
 import { createSession, maskKey, type Reference, type Session } from "../../lib/vault/session.ts";
 import { type Tree, TreeBuilder } from "../../lib/vault/tree_builder.ts";
 import { withFolder } from "../folder.ts";
-import { entryOf } from "../vault/fixture.ts";
+import { entryOf, sealWhole } from "../vault/fixture.ts";
 import { FakeServer } from "./fake_server.ts";
 import { type Ran, runClient } from "./run_client.ts";
 
@@ -84,7 +84,7 @@ export class VaultFixture {
     const session = await createSession({ vaultId, epoch: 1, readKey });
     this.server.records.set(session.id.toHex(), session.record);
     const emit = async (content: RecordContent) => {
-      const { id, key, record } = sealRecord(keys.recordKey, content);
+      const { id, key, record } = sealWhole(keys.recordKey, content);
       this.server.records.set(id.toHex(), record);
       return maskKey(session, { id, key });
     };

@@ -1,6 +1,6 @@
 /** What several tests of the vault format need. */
 import type { Entry } from "../../lib/vault/entry.ts";
-import type { RecordContent } from "../../lib/vault/seal.ts";
+import { type RecordContent, sealRecord } from "../../lib/vault/seal.ts";
 import type { Reference } from "../../lib/vault/session.ts";
 import { encodeRecordHeader, recordId } from "../../lib/record.ts";
 import { concatBytes } from "../../lib/bytes.ts";
@@ -39,6 +39,15 @@ export function entryOf(path: string, fields: Partial<Entry> = {}): Entry {
   const times = { mtimeMs: 1_700_000_000_000, ctimeMs: 1_700_000_000_001 };
   const numbers = { size: 0, mode: 0o644, uid: 1000, gid: 1000, inode: 42, nlink: 1 };
   return { path, type: "file", ...numbers, ...times, ...fields };
+}
+
+/** A record whole, as the server gets it, and what opens it. */
+export function sealWhole(
+  recordKey: Uint8Array,
+  content: RecordContent,
+): { id: Uint8Array; key: Uint8Array; record: Uint8Array<ArrayBuffer> } {
+  const { parts, ...sealed } = sealRecord(recordKey, content);
+  return { ...sealed, record: concatBytes(...parts) };
 }
 
 /** Keeps records unsealed, named by their contents. */

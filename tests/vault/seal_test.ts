@@ -8,10 +8,10 @@ import { encodeRecordHeader, recordId, RecordType } from "../../lib/record.ts";
 import { concatBytes } from "../../lib/bytes.ts";
 import { Codec, compress, decompress } from "../../lib/vault/compress.ts";
 import { padmeSize } from "../../lib/vault/padme.ts";
-import { openRecord, padContent, sealRecord, unpadContent } from "../../lib/vault/seal.ts";
+import { openRecord, padContent, unpadContent } from "../../lib/vault/seal.ts";
 import { encryptChaCha, ZERO_NONCE } from "../../lib/vault/aead.ts";
 import { check } from "../property.ts";
-import { idOf, pseudoRandom } from "./fixture.ts";
+import { idOf, pseudoRandom, sealWhole } from "./fixture.ts";
 
 const recordKey = new Uint8Array(32).fill(9);
 
@@ -98,9 +98,9 @@ Deno.test("sealRecord() gives equal contents the same record, and openRecord() o
   const links = fc.array(fc.uint8Array({ minLength: 32, maxLength: 32 }), { maxLength: 3 });
   check(
     fc.property(types, links, fc.uint8Array(), (type, links, plaintext) => {
-      const sealed = sealRecord(recordKey, { type, links, plaintext });
+      const sealed = sealWhole(recordKey, { type, links, plaintext });
       assert.deepEqual(sealed.id, recordId(sealed.record));
-      const again = sealRecord(recordKey, { type, links, plaintext: plaintext.slice() });
+      const again = sealWhole(recordKey, { type, links, plaintext: plaintext.slice() });
       assert.deepEqual(again, sealed);
       const { release, ...opened } = openRecord(sealed.record, sealed);
       assert.deepEqual({ ...opened, plaintext: new Uint8Array(opened.plaintext) }, {
@@ -108,7 +108,7 @@ Deno.test("sealRecord() gives equal contents the same record, and openRecord() o
       });
       release();
       assert.equal(opened.plaintext.length, 0);
-      const other = sealRecord(idOf(1), { type, links, plaintext });
+      const other = sealWhole(idOf(1), { type, links, plaintext });
       assert.notDeepEqual(other.id, sealed.id);
       assert.throws(() => openRecord(sealed.record, { ...sealed, key: other.key }), DamagedError);
     }),
@@ -118,7 +118,7 @@ Deno.test("sealRecord() gives equal contents the same record, and openRecord() o
 Deno.test("no two contents share a key, also under equal headers", () => {
   const seal = (text: string) => {
     const plaintext = new TextEncoder().encode(text);
-    return sealRecord(recordKey, { type: RecordType.DATA, links: [], plaintext });
+    return sealWhole(recordKey, { type: RecordType.DATA, links: [], plaintext });
   };
   const [a, b] = [seal("contents a"), seal("contents b")];
   assert.notDeepEqual(a.key, b.key);
@@ -126,7 +126,7 @@ Deno.test("no two contents share a key, also under equal headers", () => {
 
 Deno.test("the largest contents fit a record, with the most links too", () => {
   const plaintext = pseudoRandom(VAULT.plaintextBytesMax, 2);
-  const sealed = sealRecord(recordKey, { type: RecordType.DATA, links: [], plaintext });
+  const sealed = sealWhole(recordKey, { type: RecordType.DATA, links: [], plaintext });
   assert.ok(sealed.record.length <= VAULT.recordBytesMax);
   const { plaintext: opened } = openRecord(sealed.record, sealed);
   assert.equal(Buffer.compare(opened, plaintext), 0);
@@ -138,7 +138,7 @@ for (const [name, type] of Object.entries(RecordType)) {
   Deno.test(`openRecord() rejects every flipped byte of a ${name} record`, () => {
     const links = type === RecordType.DATA ? [] : [idOf(1)];
     const plaintext = new TextEncoder().encode("some contents");
-    const { record, id, key } = sealRecord(recordKey, { type, links, plaintext });
+    const { record, id, key } = sealWhole(recordKey, { type, links, plaintext });
     for (let i = 0; i < record.length; i++) {
       const flipped = record.slice();
       flipped[i] ^= 1 << (i % 8);
@@ -167,7 +167,7 @@ Deno.test("openRecord() rejects contents that sealRecord() would not make", () =
   ];
   for (const [message, padded] of wrong) {
     const fields = { nonce: ZERO_NONCE, covered: header, parts: [padded] };
-    const record = concatBytes(header, encryptChaCha(key, fields));
+    const record = concatBytes(header, ...encryptChaCha(key, fields));
     assert.throws(() => openRecord(record, { id: recordId(record), key }), message);
   }
   assert.throws(() => unpadContent(new Uint8Array(0)), DamagedError);

@@ -45,12 +45,12 @@ import {
 } from "../../lib/vault/private_key.ts";
 import { deriveRecoveryKey, formatRecoveryCode } from "../../lib/vault/recovery.ts";
 import { type Root, sealRoot } from "../../lib/vault/root.ts";
-import { type RecordContent, sealRecord } from "../../lib/vault/seal.ts";
+import type { RecordContent } from "../../lib/vault/seal.ts";
 import { deriveLabelKey, deriveWriteKeys, setLabel, tagLabel } from "../../lib/vault/secrets.ts";
 import { createSession, maskKey, type Session } from "../../lib/vault/session.ts";
 import { endsRecord } from "../../lib/vault/small_files.ts";
 import { TreeBuilder } from "../../lib/vault/tree_builder.ts";
-import { entryOf, idOf, pseudoRandom, referenceOf } from "../vault/fixture.ts";
+import { entryOf, idOf, pseudoRandom, referenceOf, sealWhole } from "../vault/fixture.ts";
 
 /** What stands in `keys.json`: private keys, drawn once. */
 export interface VectorKeys {
@@ -177,7 +177,7 @@ async function sealAll(): Promise<unknown> {
   ];
   const vectors = [];
   for (const [name, content] of contents) {
-    const { id, key, record } = sealRecord(recordKey, content);
+    const { id, key, record } = sealWhole(recordKey, content);
     const { type, links, plaintext } = content;
     const { maskedKey } = maskKey(SESSION, { id, key });
     vectors.push({
