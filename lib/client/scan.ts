@@ -2,9 +2,8 @@
  * Walks what is to be backed up, in the order of entries (docs/format.md, "Order"). Synchronous, which
  * is several times faster here. Holds the names of the folders that it is in, and nothing else.
  */
-import { dirname } from "node:path";
 import type { Entry } from "../vault/entry.ts";
-import { comparePaths, findPathFault, isWithin } from "../vault/path_order.ts";
+import { comparePaths, findPathFault, folderOf, isWithin } from "../vault/path_order.ts";
 import type { Exclude } from "./exclude.ts";
 import { describeFileError, stateEntry } from "./file_state.ts";
 
@@ -70,7 +69,7 @@ function* scanParents(
   { previous, options }: { previous: string | undefined; options: ScanOptions },
 ): Generator<Scanned> {
   const parents: string[] = [];
-  for (let path = root; path !== "/";) parents.unshift(path = dirname(path));
+  for (let path = root; path !== "/";) parents.unshift(path = folderOf(path));
   for (const path of parents) {
     if (previous !== undefined && isWithin(previous, path)) continue;
     // A link on the way to a root is shown as the folder that it leads to.
@@ -79,9 +78,16 @@ function* scanParents(
   }
 }
 
+/** What is in a folder. One generator for all levels: with one in the other each entry would pass through all of them. */
 function* scanFolder(folder: string, walk: Walk): Generator<Scanned> {
-  const prefix = folder === "/" ? "/" : `${folder}/`;
-  for (const name of readNames(folder, walk)) {
+  const open = [openFolder(folder, walk)];
+  while (open.length > 0) {
+    const { prefix, names } = open[open.length - 1];
+    const name = names.next().value;
+    if (name === undefined) {
+      open.pop();
+      continue;
+    }
     const path = prefix + name;
     const scanned = look(path, walk);
     if (scanned === undefined || isOwn(scanned, walk) || isExcluded(scanned, { name, walk })) {
@@ -90,8 +96,12 @@ function* scanFolder(folder: string, walk: Walk): Generator<Scanned> {
     yield scanned;
     if (scanned.entry.type !== "dir") continue;
     if (walk.isOneFileSystem && scanned.device !== walk.rootDevice) continue;
-    yield* scanFolder(path, walk);
+    open.push(openFolder(path, walk));
   }
+}
+
+function openFolder(path: string, walk: Walk): { prefix: string; names: ArrayIterator<string> } {
+  return { prefix: path === "/" ? "/" : `${path}/`, names: readNames(path, walk).values() };
 }
 
 function isOwn({ entry, device }: Scanned, { ownFolder }: ScanOptions): boolean {

@@ -5,7 +5,6 @@ import type { ExcludeRules } from "./exclude.ts";
 import { loadExclude } from "./exclude_load.ts";
 import { type FolderIdentity, type Scanned, scanTree } from "./scan.ts";
 import { encodeBatch, type ScanBatch, type Skip } from "./scan_batch.ts";
-import { encodeWorkerError } from "./worker_error.ts";
 import type { WorkerFault } from "./backup_job.ts";
 
 /** What is to be walked. */
@@ -38,7 +37,10 @@ self.onmessage = ({ data }: MessageEvent<ToScanner>) => {
     batchesAhead--;
     return wake();
   }
-  scan(data.plan).catch((error) => say({ type: "failed", fault: encodeWorkerError(error) }));
+  scan(data.plan).catch(async (error) => {
+    const { encodeWorkerError } = await import("./worker_error.ts");
+    say({ type: "failed", fault: encodeWorkerError(error) });
+  });
 };
 
 async function scan({ roots, exclude, isOneFileSystem, ownFolder }: ScanPlan): Promise<void> {

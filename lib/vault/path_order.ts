@@ -28,6 +28,11 @@ export function isWithin(path: string, folder: string): boolean {
   return path.startsWith(folder) && (path.length === folder.length || path[folder.length] === "/");
 }
 
+/** The folder that a path lies in; its own for `/`. */
+export function folderOf(path: string): string {
+  return path.slice(0, path.lastIndexOf("/")) || "/";
+}
+
 /** Why a path cannot stand in an entry; `undefined` if it can. */
 export function findPathFault(path: string): string | undefined {
   if (!path.startsWith("/")) return "it is not absolute";
