@@ -125,7 +125,9 @@ class OpenPack {
   readonly #durable = Promise.withResolvers<void>();
   readonly #writer: Promise<BlobWriter>;
   #queue: Uint8Array[];
-  #writing: Promise<void> | undefined;
+  /** Settled when what is queued now is written. */
+  #queued = newBatch();
+  #isWriting = false;
   #bytes = PACK_HEADER_BYTES;
   firstAppendMs = 0;
   lastAppendMs = 0;
@@ -172,7 +174,6 @@ class OpenPack {
     this.#bytes += PACK_PREFIX_BYTES + bytes.length;
     this.#queue.push(encodePackPrefix(entry), bytes);
     const appended = { written: this.#write(), durable: this.durable };
-    appended.written.catch(() => {}); // `durable` tells it too
     this.#ids.set(id.toHex(), appended);
     return appended;
   }
@@ -200,27 +201,29 @@ class OpenPack {
     await records.addPack(vault.number, pack);
   }
 
-  /** Writes what is queued, and what is queued meanwhile. One loop at a time. */
+  /** Writes what is queued, and then what is queued meanwhile. One loop at a time. @returns done when the former is written */
   #write(): Promise<void> {
-    this.#writing ??= this.#drain();
-    return this.#writing;
+    const { promise } = this.#queued;
+    if (!this.#isWriting) void this.#drain();
+    return promise;
   }
 
   async #drain(): Promise<void> {
-    try {
-      const writer = await this.#writer;
-      if (this.#failure) throw this.#failure.error;
-      while (this.#queue.length > 0) {
-        const pieces = this.#queue;
-        this.#queue = [];
+    this.#isWriting = true;
+    while (this.#queue.length > 0) {
+      const [pieces, batch] = [this.#queue, this.#queued];
+      [this.#queue, this.#queued] = [[], newBatch()];
+      try {
+        const writer = await this.#writer;
+        if (this.#failure) throw this.#failure.error;
         for (const bytes of joinSmall(pieces, STORE.joinedWriteBytes)) await writer.write(bytes);
+        batch.resolve();
+      } catch (error) {
+        this.#failure ??= { error };
+        batch.reject(error);
       }
-    } catch (error) {
-      this.#failure ??= { error };
-      throw error;
-    } finally {
-      this.#writing = undefined; // in the same turn as the last look at the queue
     }
+    this.#isWriting = false; // in the same turn as the last look at the queue
   }
 
   async #abort(): Promise<void> {
@@ -230,4 +233,10 @@ class OpenPack {
       // What made the pack fail is reported; a temporary file is removed at the next start.
     }
   }
+}
+
+function newBatch(): PromiseWithResolvers<void> {
+  const batch = Promise.withResolvers<void>();
+  batch.promise.catch(() => {}); // `durable` tells it too
+  return batch;
 }
