@@ -1,7 +1,6 @@
 /** `client backup`: makes a snapshot of some paths. */
 import type { Command } from "../program.ts";
-import { type BackupCommandOptions, parseBackupOptions } from "./backup_options.ts";
-import { PROFILE_HELP } from "./command_flags.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import type { FolderIdentity } from "./scan.ts";
 import { TreeScanner } from "./tree_scanner.ts";
 
@@ -29,20 +28,21 @@ write in the profile it also keeps what the next backup is to be compared with.`
 export const BACKUP_COMMAND: Command = {
   summary: "make a snapshot of files and folders",
   help: HELP,
-  run: async (args) => backup(await parseBackupOptions(args)),
+  run: backup,
 };
 
-/** The walk begins while what does the rest is being loaded. */
-async function backup(options: BackupCommandOptions): Promise<number> {
-  using scanner = makeScanner(options);
+/**
+ * The thread that walks starts while what reads the command line is loaded, and the walk begins while the rest is: each
+ * of them takes longer than all that stands here.
+ */
+async function backup(args: string[]): Promise<number> {
+  using scanner = new TreeScanner();
+  const { parseBackupOptions } = await import("./backup_options.ts");
+  const options = await parseBackupOptions(args);
+  const { roots, exclude, isOneFileSystem, folder } = options;
+  scanner.begin({ roots, exclude, isOneFileSystem, ownFolder: identify(folder.path) });
   const { makeBackup } = await import("./backup_command.ts");
   return await makeBackup(options, scanner);
-}
-
-function makeScanner(
-  { roots, exclude, isOneFileSystem, folder }: BackupCommandOptions,
-): TreeScanner {
-  return new TreeScanner({ roots, exclude, isOneFileSystem, ownFolder: identify(folder.path) });
 }
 
 function identify(path: string): FolderIdentity | undefined {

@@ -3,10 +3,11 @@ import { DamagedError, describeError, ExitCode, UsageError } from "../errors.ts"
 import { formatByteSize, parseFlags, readFlag } from "../flags.ts";
 import { type Command, print, printError } from "../program.ts";
 import { CheckWalk } from "./check_walk.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { deviceNames } from "./device_choice.ts";
 import { showPath } from "./entry_text.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { type Reading, withReading } from "./reading.ts";
 import {
   chooseSnapshot,

@@ -9,13 +9,6 @@ export const PROFILE_FLAG = {
 } as const;
 export const JSON_FLAG = { json: { type: "boolean" } } as const;
 
-export const PROFILE_HELP =
-  `  --profile DIR    folder of the device's keys (./.holdfast if it is there, else
-                   $HOME/.holdfast where the environment may be read)
-  --passphrase-file FILE
-                   file with the passphrase of the profile, if it is under one; without it
-                   the passphrase is asked for`;
-
 export function profileOf(values: FlagValues): ProfileFolder {
   return locateProfile(readText(values, "profile"), readText(values, "passphrase-file"));
 }

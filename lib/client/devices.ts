@@ -7,13 +7,14 @@ import { encodeRevoke } from "../journal_body.ts";
 import type { DeviceFacts } from "../journal_facts.ts";
 import { EventKind } from "../journal.ts";
 import { type Command, print, printError } from "../program.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { DEVICE_DIGITS, deviceName, findDevice, ROLE_NAMES } from "./device_choice.ts";
 import { showPath, showTime } from "./entry_text.ts";
 import { isChangeDue, type KeyChange, rotateKeys } from "./key_change.ts";
 import { finishKeyChange, isOwner, noteChangeDue } from "./owner_access.ts";
 import type { Profile } from "./profile.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { appendEvent, appendLast, openVault, type VaultAccess } from "./vault_access.ts";
 
 const HELP = `client devices: shows the devices of the vault, and revokes them

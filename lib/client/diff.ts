@@ -3,9 +3,10 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { formatByteSize, parseFlags } from "../flags.ts";
 import { type Command, print, printError } from "../program.ts";
 import type { Entry } from "../vault/entry.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { showPath } from "./entry_text.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { withReading } from "./reading.ts";
 import {
   FILTER_FLAGS,

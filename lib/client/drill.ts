@@ -6,12 +6,13 @@ import { encodeDrill } from "../journal_body.ts";
 import { EventKind } from "../journal.ts";
 import { DRILL } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { Drill, type DrillObserver, type DrillResult } from "./drill_run.ts";
 import { showPath, showTime } from "./entry_text.ts";
 import { drawRandom } from "./file_sample.ts";
 import { Interruption } from "./interrupt.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { type Reading, withReading } from "./reading.ts";
 import type { EntryFailure } from "./restorer.ts";
 import {

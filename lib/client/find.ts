@@ -4,10 +4,11 @@ import { ExitCode, UsageError } from "../errors.ts";
 import { parseFlags } from "../flags.ts";
 import { type Command, print } from "../program.ts";
 import type { Entry } from "../vault/entry.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { deviceNames } from "./device_choice.ts";
 import { entryFields, showEntry } from "./entry_text.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { type Reading, withReading } from "./reading.ts";
 import {
   type ChosenSnapshot,

@@ -8,7 +8,7 @@ import { type Command, print, printError } from "../program.ts";
 import { groupBySet, selectKept } from "../retention.ts";
 import { deriveLabelKey, tagLabel } from "../vault/secrets.ts";
 import { deviceNames } from "./device_choice.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { showPath, showTime } from "./entry_text.ts";
 import {
   hasRules,
@@ -19,6 +19,7 @@ import {
   readKeepRules,
 } from "./keep_flags.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import {
   filterSnapshots,
   findSnapshot,

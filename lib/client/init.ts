@@ -7,7 +7,7 @@ import { type Command, print, printError } from "../program.ts";
 import { deriveInviteKeys } from "../vault/invite.ts";
 import { type DevicePrivateKey, generateDeviceKey, importDeviceKey } from "../vault/private_key.ts";
 import { deriveRecoveryKey } from "../vault/recovery.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { readEnrolment, removeEnrolment, writeEnrolment } from "./enrolment_file.ts";
 import {
   enrol,
@@ -23,6 +23,7 @@ import type { ServerPlace } from "./login_v4.ts";
 import { giveNewPassphrase } from "./passphrase_source.ts";
 import { hasProfile, writeProfile } from "./profile.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { readDeviceKey, writeDeviceKey } from "./profile_secrets.ts";
 import { type HandOver, handOverCode, planHandOver } from "./recovery_code.ts";
 import { hostName } from "./terminal.ts";

@@ -8,9 +8,10 @@ import { WIRE } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
 import { deriveInviteKeys, grantInvite, INVITE_SECRET_BYTES, sealBundle } from "../vault/invite.ts";
 import { narrowKeyring } from "../vault/keyring.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { finishKeyChange, isOwner } from "./owner_access.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { openVault, waitForNewestKeys } from "./vault_access.ts";
 
 const HELP = `client invite: lets one more device into the vault

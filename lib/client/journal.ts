@@ -5,11 +5,12 @@ import { parseFlags } from "../flags.ts";
 import { JournalError } from "../journal.ts";
 import { JournalState } from "../journal_state.ts";
 import { type Command, print } from "../program.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { showTime } from "./entry_text.ts";
 import { describeEvent } from "./event_text.ts";
 import { TRUST_HINT } from "./journal_sync.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { openVault } from "./vault_access.ts";
 
 const HELP = `client journal: shows the history of the vault

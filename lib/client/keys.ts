@@ -2,11 +2,12 @@
 import { ExitCode, UsageError } from "../errors.ts";
 import { parseFlags } from "../flags.ts";
 import { type Command, print, printError } from "../program.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { hasNewestKeys } from "./journal_sync.ts";
 import { rotateKeys } from "./key_change.ts";
 import { withOwner } from "./owner_access.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { openVault } from "./vault_access.ts";
 
 const HELP = `client keys: changes the keys of the vault

@@ -4,9 +4,10 @@ import { parseFlags } from "../flags.ts";
 import { type Command, print } from "../program.ts";
 import type { Entry } from "../vault/entry.ts";
 import { isWithin } from "../vault/path_order.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { entryFields, showEntry, showPath } from "./entry_text.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { entryPath, withReading } from "./reading.ts";
 import {
   FILTER_FLAGS,

@@ -2,10 +2,11 @@
 import { ExitCode, UsageError } from "../errors.ts";
 import { parseFlags } from "../flags.ts";
 import { type Command, printError } from "../program.ts";
-import { PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { giveNewPassphrase } from "./passphrase_source.ts";
 import { hasProfile } from "./profile.ts";
 import { noProfile } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { isLocked, lockProfile, unlockProfile } from "./profile_secrets.ts";
 
 const HELP = `client passphrase: puts the profile under a passphrase

@@ -6,9 +6,10 @@ import { holdAt, type JournalFacts } from "../journal_facts.ts";
 import { EventKind } from "../journal.ts";
 import { VAULT } from "../limits.ts";
 import { type Command, print } from "../program.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
 import { showTime } from "./entry_text.ts";
 import { KEEP_FLAGS, KEEP_HELP, NO_RULES, readKeepRules, showRules } from "./keep_flags.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { requireOwner } from "./snapshot_events.ts";
 import { appendEvent, openVault } from "./vault_access.ts";
 

@@ -25,13 +25,14 @@ import {
   type RecoveryPrivateKey,
 } from "../vault/recovery.ts";
 import { noteReturned } from "./brought_back.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { type Enrolment, firstLogin } from "./enrolment.ts";
 import { checkDeviceName, prepareDevice } from "./init.ts";
 import { followJournal, readEvent } from "./journal_sync.ts";
 import type { ServerPlace } from "./login_v4.ts";
 import { hasProfile, writeProfile } from "./profile.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { readCode } from "./recovery_code.ts";
 import { VaultClientSession } from "./session_v4.ts";
 import { hostName } from "./terminal.ts";

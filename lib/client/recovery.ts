@@ -6,10 +6,11 @@ import { encodeRecoveryFields } from "../journal_body.ts";
 import { proveCode } from "../journal_code.ts";
 import { type Command, print, printError } from "../program.ts";
 import { deriveRecoveryKey, type RecoveryPrivateKey } from "../vault/recovery.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { leaveSlots } from "./key_change.ts";
 import { withOwner } from "./owner_access.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { type HandOver, handOverCode, planHandOver } from "./recovery_code.ts";
 import { appendEvent, type VaultAccess, waitForNewestKeys } from "./vault_access.ts";
 

@@ -5,10 +5,11 @@ import type { SnapshotRow } from "../journal_snapshots.ts";
 import { Role } from "../identity.ts";
 import { type Command, print, printError } from "../program.ts";
 import type { Root } from "../vault/root.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { showPath, showTime } from "./entry_text.ts";
 import { deviceNames } from "./device_choice.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import { entryPath } from "./reading.ts";
 import { RecordLoader } from "./record_loader.ts";
 import {

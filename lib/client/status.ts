@@ -7,12 +7,13 @@ import { VAULT_CLIENT } from "../limits.ts";
 import { type Command, print, printError } from "../program.ts";
 import type { Usage } from "../protocol_v4_usage.ts";
 import { NotUnderstoodError } from "./answer_error.ts";
-import { JSON_FLAG, PROFILE_FLAG, PROFILE_HELP, profileOf, readText } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
 import { findDevice, ROLE_NAMES } from "./device_choice.ts";
 import { showPath, showSpan, showTime } from "./entry_text.ts";
 import { drillText } from "./event_text.ts";
 import { policyFields, policyLines } from "./policy.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
+import { PROFILE_HELP } from "./profile_help.ts";
 import type { VaultClientSession } from "./session_v4.ts";
 import { SHORT_ID_DIGITS } from "./snapshot_choice.ts";
 import {

@@ -1,12 +1,12 @@
 /**
  * Walks a tree in a thread of its own: looking at fifty thousand files takes as long as comparing them with the last
- * snapshot. The first walk begins at once, while the connection is being made; it goes only so far ahead.
+ * snapshot. The thread starts while the command line is being read, and the first walk begins while the connection is
+ * being made; it goes only so far ahead.
  */
 import type { BackupTally } from "./backup_tally.ts";
 import { decodeBatch } from "./scan_batch.ts";
 import type { Scanned } from "./scan.ts";
 import type { FromScanner, ScanPlan, ToScanner } from "./scan_worker.ts";
-import { decodeWorkerError } from "./worker_error.ts";
 
 /** A walk that has begun. */
 export interface TreeWalk {
@@ -16,22 +16,22 @@ export interface TreeWalk {
   batches: AsyncGenerator<Scanned[]>;
 }
 
-/** A thread that walks. */
+/** A thread that walks, or waits to be told what. */
 interface Thread {
   worker: Worker;
   messages: { next(): Promise<FromScanner> };
+}
+
+interface BegunWalk extends Thread {
   startMs: number;
 }
 
 export class TreeScanner implements Disposable {
-  readonly #plan: ScanPlan;
   readonly #workers = new Set<Worker>();
-  #begun: Thread | undefined;
-
-  constructor(plan: ScanPlan) {
-    this.#plan = plan;
-    this.#begun = this.#begin();
-  }
+  /** For the first walk. */
+  #thread: Thread | undefined = this.#start();
+  #plan: ScanPlan | undefined;
+  #begun: BegunWalk | undefined;
 
   /** Ends the threads, whatever they are at. */
   [Symbol.dispose](): void {
@@ -39,11 +39,22 @@ export class TreeScanner implements Disposable {
     this.#workers.clear();
   }
 
-  /** A walk, which is to be read to its end. What is left out is told to the tally. */
+  /** Begins the first walk. */
+  begin(plan: ScanPlan): void {
+    this.#plan = plan;
+    this.#begun = this.#begin(plan);
+  }
+
+  /**
+   * The walk that was begun, and then another each time. It is to be read to its end; what is left out is told to the tally.
+   *
+   * @throws {RangeError} if none was begun
+   */
   scan(tally: Pick<BackupTally, "skip" | "skipMore">): TreeWalk {
-    const thread = this.#begun ?? this.#begin();
+    if (this.#plan === undefined) throw new RangeError("Cannot walk: nobody has said where");
+    const begun = this.#begun ?? this.#begin(this.#plan);
     this.#begun = undefined;
-    return { startMs: thread.startMs, batches: this.#read(thread, tally) };
+    return { startMs: begun.startMs, batches: this.#read(begun, tally) };
   }
 
   async *#read(
@@ -53,7 +64,10 @@ export class TreeScanner implements Disposable {
     try {
       for (;;) {
         const message = await messages.next();
-        if (message.type === "failed") throw decodeWorkerError(message.fault);
+        if (message.type === "failed") {
+          const { decodeWorkerError } = await import("./worker_error.ts");
+          throw decodeWorkerError(message.fault);
+        }
         if (message.type === "end") return;
         tell(worker, { type: "taken" });
         for (const { path, reason } of message.batch.skips) tally.skip(path, reason);
@@ -66,13 +80,18 @@ export class TreeScanner implements Disposable {
     }
   }
 
-  #begin(): Thread {
+  #begin(plan: ScanPlan): BegunWalk {
     const startMs = Date.now();
+    const thread = this.#thread ?? this.#start();
+    this.#thread = undefined;
+    tell(thread.worker, { type: "scan", plan });
+    return { ...thread, startMs };
+  }
+
+  #start(): Thread {
     const worker = new Worker(new URL("./scan_worker.ts", import.meta.url), { type: "module" });
     this.#workers.add(worker);
-    const messages = listen(worker);
-    tell(worker, { type: "scan", plan: this.#plan });
-    return { worker, messages, startMs };
+    return { worker, messages: listen(worker) };
   }
 }
 

@@ -55,7 +55,8 @@ Deno.test("TreeScanner finds what scanTree() finds, in order, each time it is as
     const options = { ...plan, exclude: ({ name }: { name: string }) => name.startsWith("f7") };
     const onSkip = (path: string) => assert.equal(path, join(folder, "pipe"));
     for (const scanned of scanTree([folder], { ...options, onSkip })) expected.push(scanned);
-    using scanner = new TreeScanner(plan);
+    using scanner = new TreeScanner();
+    scanner.begin(plan);
     for (let round = 0; round < 2; round++) {
       const tally = new BackupTally();
       const found: Scanned[] = [];
@@ -75,7 +76,8 @@ Deno.test("of very many that are left out the first are told, and all are counte
     const names = Array.from({ length: count }, (_, i) => `pipe${i}`);
     new Deno.Command("mkfifo", { args: names, cwd: folder }).outputSync();
     const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
-    using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
+    using scanner = new TreeScanner();
+    scanner.begin({ ...plan, isOneFileSystem: false, ownFolder: undefined });
     const tally = new BackupTally();
     for await (const _ of scanner.scan(tally).batches);
     assert.equal(tally.skippedCount, count);
@@ -88,7 +90,8 @@ Deno.test("a walk that is left before its end ends its thread", async () => {
     const names = Array.from({ length: BACKUP.scanBatchEntries * 2 }, (_, i) => `f${i}`);
     for (const name of names) Deno.writeTextFileSync(join(folder, name), "");
     const plan = { roots: [folder], exclude: { globs: [], patternTexts: [] } };
-    using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
+    using scanner = new TreeScanner();
+    scanner.begin({ ...plan, isOneFileSystem: false, ownFolder: undefined });
     for await (const batch of scanner.scan(new BackupTally()).batches) {
       assert.ok(batch.length > 0 && batch.length <= BACKUP.scanBatchEntries);
       break;
@@ -98,7 +101,8 @@ Deno.test("a walk that is left before its end ends its thread", async () => {
 
 Deno.test("what ends the walk in its thread ends it here, with the same message", async () => {
   const plan = { roots: ["/"], exclude: { globs: [""], patternTexts: [] } };
-  using scanner = new TreeScanner({ ...plan, isOneFileSystem: false, ownFolder: undefined });
+  using scanner = new TreeScanner();
+  scanner.begin({ ...plan, isOneFileSystem: false, ownFolder: undefined });
   await assert.rejects(scanner.scan(new BackupTally()).batches.next(), /glob: it is empty/);
 });
 
