@@ -13,9 +13,10 @@ import { RECORD_ID_BYTES, RecordType } from "../record.ts";
 import type { RecordContent } from "../vault/seal.ts";
 import { TAG_BYTES } from "../vault/aead.ts";
 import { MASKED_KEY_BYTES, type Reference } from "../vault/session.ts";
+import { EntryStamps } from "./entry_stamps.ts";
 import { BlockSealer } from "./kept_seal.ts";
 
-const MAGIC = new TextEncoder().encode("holdfast kept 2\n");
+const MAGIC = new TextEncoder().encode("holdfast kept 3\n");
 const FILE_ID_BYTES = 16;
 /** Number of the last block: its reader does not know yet how many come before it. */
 const FINAL_NUMBER = 0xffff_ffff;
@@ -42,6 +43,8 @@ export interface KeptHead {
 export interface KeptSegment {
   reference: Reference;
   content: RecordContent;
+  /** Made of its contents when it is kept. */
+  stamps?: EntryStamps;
 }
 
 /** Writes a kept file block by block; until {@link KeptWriter.finish} nobody takes it for one. */
@@ -58,10 +61,11 @@ export class KeptWriter {
     this.#write(concatBytes(MAGIC, fileId));
   }
 
-  addSegment({ reference, content }: KeptSegment): void {
+  addSegment({ reference, content, stamps }: KeptSegment): void {
     const { links, plaintext } = content;
-    const count = new ByteWriter(2).u16(links.length).done();
-    const head = concatBytes(encodeReference(reference), count, ...links);
+    const { bytes } = stamps ?? EntryStamps.of(plaintext);
+    const counts = new ByteWriter(6).u16(links.length).u32(bytes.length).done();
+    const head = concatBytes(encodeReference(reference), counts, ...links, bytes);
     this.#writeBlock(this.#number++, [head, plaintext]);
   }
 
@@ -184,8 +188,11 @@ export class KeptFile implements Disposable {
 function decodeSegmentBlock(block: Uint8Array): KeptSegment {
   const reader = new ByteReader(block);
   const reference = readReference(reader);
-  const links = Array.from({ length: reader.u16() }, () => reader.bytes(RECORD_ID_BYTES));
-  return { reference, content: { type: RecordType.SEGMENT, links, plaintext: reader.rest() } };
+  const [linkCount, stampBytes] = [reader.u16(), reader.u32()];
+  const links = Array.from({ length: linkCount }, () => reader.bytes(RECORD_ID_BYTES));
+  const stamps = EntryStamps.decode(reader.bytes(stampBytes));
+  const content = { type: RecordType.SEGMENT, links, plaintext: reader.rest() };
+  return { reference, content, stamps };
 }
 
 function encodeReference({ id, session, maskedKey }: Reference): Uint8Array {

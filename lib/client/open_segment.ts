@@ -5,7 +5,13 @@
 import { DamagedError } from "../errors.ts";
 import { RecordType } from "../record.ts";
 import { decodeEntry, type Entry } from "../vault/entry.ts";
-import { encodeLineStart, endsLine, readOneExtent } from "../vault/entry_line.ts";
+import {
+  encodeLineStart,
+  endsLine,
+  isLineOf,
+  type OneExtent,
+  readOneExtent,
+} from "../vault/entry_line.ts";
 import type { Reference } from "../vault/session.ts";
 import { decodeText } from "../vault/text_record.ts";
 import type { KeptSegment } from "./kept_file.ts";
@@ -37,6 +43,9 @@ export class OpenSegment {
     const options = { type: RecordType.SEGMENT, headFields: [] };
     const { references, lines } = decodeText(kept.content, options);
     if (lines.length === 0) throw new DamagedError("Cannot use segment: it has no entries");
+    if (kept.stamps !== undefined && kept.stamps.count !== lines.length) {
+      throw new DamagedError("Cannot use segment: it has stamps of others");
+    }
     this.kept = kept;
     this.number = number;
     this.canBeKept = canBeKept;
@@ -61,15 +70,25 @@ export class OpenSegment {
    */
   contentsIfSame(at: number, entry: Entry): Contents | undefined {
     const line = this.lines[at];
+    const { stamps } = this.kept;
+    const fits = stamps?.fits(at, entry);
+    if (fits === false) return undefined;
+    if (stamps !== undefined && fits && isLineOf(line, entry.path)) {
+      const extent = stamps.extent(at);
+      return extent === undefined ? NO_CONTENTS : this.#inOneRecord(extent);
+    }
     const start = encodeLineStart(entry);
     if (!line.startsWith(start)) return undefined;
     const end = start.length;
     if (endsLine(line, end)) return entry.size === 0 ? NO_CONTENTS : undefined;
     const extent = readOneExtent(line, end);
     if (extent === undefined) return line.startsWith(',"', end) ? this.entry(at) : undefined;
-    const { place, offset, length } = extent;
+    if (extent.length !== entry.size || entry.type !== "file") return undefined;
+    return this.#inOneRecord(extent);
+  }
+
+  #inOneRecord({ place, offset, length }: OneExtent): Contents | undefined {
     const reference = this.references[place];
-    if (reference === undefined || length !== entry.size || entry.type !== "file") return undefined;
-    return { extents: [{ reference, offset, length }] };
+    return reference && { extents: [{ reference, offset, length }] };
   }
 }

@@ -17,6 +17,11 @@ export interface Scanned {
   allocatedBytes: number;
 }
 
+/** What is there and no folder, and was not looked at. */
+export interface Left {
+  path: string;
+}
+
 export interface ScanOptions {
   exclude: Exclude;
   /** Do not go into folders on other file systems than that of the backup's path. */
@@ -25,6 +30,8 @@ export interface ScanOptions {
   ownFolder: FolderIdentity | undefined;
   /** Told of everything that is not in the backup though nobody asked to leave it out. */
   onSkip: (path: string, reason: string) => void;
+  /** Whether the next one that is no folder is to be left to who takes it; see {@link lookAtLeft}. */
+  leaves?: () => boolean;
 }
 
 /** A folder, whatever path leads to it. */
@@ -39,6 +46,16 @@ interface Walk extends ScanOptions {
   rootDevice: number;
 }
 
+/** A folder while the walk is in it. */
+interface OpenFolder {
+  /** Its path and a slash. */
+  prefix: string;
+  /** That are still to come. */
+  names: ArrayIterator<string>;
+  /** Those that are folders. */
+  folders: Set<string>;
+}
+
 /** The paths of a backup in order, without those that lie in others. They are absolute and clean. */
 export function sortRoots(paths: string[]): string[] {
   const roots: string[] = [];
@@ -50,7 +67,7 @@ export function sortRoots(paths: string[]): string[] {
 }
 
 /** Entries of the roots (see {@link sortRoots}), of all in them, and of the folders that they lie in. */
-export function* scanTree(roots: string[], options: ScanOptions): Generator<Scanned> {
+export function* scanTree(roots: string[], options: ScanOptions): Generator<Scanned | Left> {
   let previous: string | undefined;
   for (const root of roots) {
     yield* scanParents(root, { previous, options });
@@ -79,20 +96,24 @@ function* scanParents(
 }
 
 /** What is in a folder. One generator for all levels: with one in the other each entry would pass through all of them. */
-function* scanFolder(folder: string, walk: Walk): Generator<Scanned> {
+function* scanFolder(folder: string, walk: Walk): Generator<Scanned | Left> {
   const open = [openFolder(folder, walk)];
   while (open.length > 0) {
-    const { prefix, names } = open[open.length - 1];
+    const { prefix, names, folders } = open[open.length - 1];
     const name = names.next().value;
     if (name === undefined) {
       open.pop();
       continue;
     }
     const path = prefix + name;
-    const scanned = look(path, walk);
-    if (scanned === undefined || isOwn(scanned, walk) || isExcluded(scanned, { name, walk })) {
+    const isFolder = folders.has(name);
+    if (isExcluded({ path, isFolder }, { name, walk })) continue;
+    if (!isFolder && walk.leaves?.()) {
+      yield { path };
       continue;
     }
+    const scanned = look(path, walk);
+    if (scanned === undefined || isOwn(scanned, walk)) continue;
     yield scanned;
     if (scanned.entry.type !== "dir") continue;
     if (walk.isOneFileSystem && scanned.device !== walk.rootDevice) continue;
@@ -100,8 +121,9 @@ function* scanFolder(folder: string, walk: Walk): Generator<Scanned> {
   }
 }
 
-function openFolder(path: string, walk: Walk): { prefix: string; names: ArrayIterator<string> } {
-  return { prefix: path === "/" ? "/" : `${path}/`, names: readNames(path, walk).values() };
+function openFolder(path: string, walk: Walk): OpenFolder {
+  const { names, folders } = readNames(path, walk);
+  return { prefix: path === "/" ? "/" : `${path}/`, names: names.values(), folders };
 }
 
 function isOwn({ entry, device }: Scanned, { ownFolder }: ScanOptions): boolean {
@@ -109,29 +131,51 @@ function isOwn({ entry, device }: Scanned, { ownFolder }: ScanOptions): boolean 
     entry.inode === ownFolder.inode && device === ownFolder.device;
 }
 
-function isExcluded({ entry }: Scanned, { name, walk }: { name: string; walk: Walk }): boolean {
-  const { path, type } = entry;
+function isExcluded(
+  { path, isFolder }: { path: string; isFolder: boolean },
+  { name, walk }: { name: string; walk: Walk },
+): boolean {
   const relativePath = path.slice(walk.root === "/" ? 1 : walk.root.length + 1);
-  return walk.exclude({ path, relativePath, name, isFolder: type === "dir" });
+  return walk.exclude({ path, relativePath, name, isFolder });
 }
 
-/** Names in a folder, in order. */
-function readNames(folder: string, { onSkip }: ScanOptions): string[] {
+/** Names in a folder, in order, and which of them are folders. */
+function readNames(
+  folder: string,
+  { onSkip }: ScanOptions,
+): { names: string[]; folders: Set<string> } {
   const names: string[] = [];
+  const folders = new Set<string>();
   try {
-    for (const { name } of Deno.readDirSync(folder)) names.push(name);
+    for (const { name, isDirectory } of Deno.readDirSync(folder)) {
+      names.push(name);
+      if (isDirectory) folders.add(name);
+    }
   } catch (error) {
     onSkip(folder, `its contents cannot be read: ${describeFileError(error)}`);
   }
   // The built-in order is that of UTF-16, which is another one only where there are surrogates.
-  return names.some((name) => /[\ud800-\uffff]/.test(name))
-    ? names.sort(comparePaths)
-    : names.sort();
+  if (names.some((name) => /[\ud800-\uffff]/.test(name))) names.sort(comparePaths);
+  else names.sort();
+  return { names, folders };
+}
+
+/** Looks at what the walk has left. Undefined if there is nothing that can be backed up. */
+export function lookAtLeft(
+  path: string,
+  { onSkip }: Pick<ScanOptions, "onSkip">,
+): Scanned | undefined {
+  const scanned = look(path, { onSkip });
+  if (scanned?.entry.type !== "dir") return scanned;
+  onSkip(path, "it has become a folder meanwhile"); // in which nobody has looked
+  return undefined;
 }
 
 function look(
   path: string,
-  { onSkip, stat = Deno.lstatSync }: ScanOptions & { stat?: (path: string) => Deno.FileInfo },
+  { onSkip, stat = Deno.lstatSync }: Pick<ScanOptions, "onSkip"> & {
+    stat?: (path: string) => Deno.FileInfo;
+  },
 ): Scanned | undefined {
   try {
     const info = stat(path);

@@ -4,7 +4,7 @@
  */
 import type { Entry } from "../vault/entry.ts";
 import type { EntryType } from "../vault/entry_line.ts";
-import type { Scanned } from "./scan.ts";
+import type { Left, Scanned } from "./scan.ts";
 
 /** What is not in the backup though nobody asked to leave it out. */
 export interface Skip {
@@ -23,18 +23,27 @@ export interface ScanBatch {
 }
 
 const TYPES: EntryType[] = ["file", "dir", "symlink"];
+/** In place of a type, where only the path is known. */
+const LEFT = TYPES.length;
 /** Type, size, mode, uid, gid, mtime, ctime, inode, nlink, device, allocated bytes. */
 const NUMBERS = 11;
 
 export function encodeBatch(
-  scanned: Scanned[],
+  found: (Scanned | Left)[],
   { skips, moreSkips }: Pick<ScanBatch, "skips" | "moreSkips">,
 ): ScanBatch {
-  const numbers = new Float64Array(scanned.length * NUMBERS);
+  const numbers = new Float64Array(found.length * NUMBERS);
   let paths = "";
   let targets = "";
   let at = 0;
-  for (const { entry, device, allocatedBytes } of scanned) {
+  for (const one of found) {
+    if ("path" in one) {
+      paths += one.path + "\0";
+      numbers[at] = LEFT;
+      at += NUMBERS;
+      continue;
+    }
+    const { entry, device, allocatedBytes } = one;
     paths += entry.path + "\0";
     if (entry.target !== undefined) targets += entry.target + "\0";
     numbers[at++] = TYPES.indexOf(entry.type);
@@ -52,12 +61,17 @@ export function encodeBatch(
   return { text: paths + targets, numbers, skips, moreSkips };
 }
 
-export function decodeBatch({ text, numbers }: ScanBatch): Scanned[] {
+export function decodeBatch({ text, numbers }: ScanBatch): (Scanned | Left)[] {
   const texts = text.split("\0");
   const count = numbers.length / NUMBERS;
-  const scanned: Scanned[] = [];
+  const found: (Scanned | Left)[] = [];
   let target = count;
   for (let i = 0, at = 0; i < count; i++) {
+    if (numbers[at] === LEFT) {
+      found.push({ path: texts[i] });
+      at += NUMBERS;
+      continue;
+    }
     const entry: Entry = {
       path: texts[i],
       type: TYPES[numbers[at++]],
@@ -71,7 +85,7 @@ export function decodeBatch({ text, numbers }: ScanBatch): Scanned[] {
       nlink: numbers[at++],
     };
     if (entry.type === "symlink") entry.target = texts[target++];
-    scanned.push({ entry, device: numbers[at++], allocatedBytes: numbers[at++] });
+    found.push({ entry, device: numbers[at++], allocatedBytes: numbers[at++] });
   }
-  return scanned;
+  return found;
 }

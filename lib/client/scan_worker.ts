@@ -3,7 +3,7 @@
 import { BACKUP } from "../limits.ts";
 import type { ExcludeRules } from "./exclude.ts";
 import { loadExclude } from "./exclude_load.ts";
-import { type FolderIdentity, type Scanned, scanTree } from "./scan.ts";
+import { type FolderIdentity, type Left, type Scanned, scanTree } from "./scan.ts";
 import { encodeBatch, type ScanBatch, type Skip } from "./scan_batch.ts";
 import type { WorkerFault } from "./backup_job.ts";
 
@@ -16,8 +16,11 @@ export interface ScanPlan {
   ownFolder: FolderIdentity | undefined;
 }
 
+/** One number that both threads see: whether the reader waits for the walk, and so has time to look for itself. */
+export type Waiting = Int32Array<SharedArrayBuffer>;
+
 export type ToScanner =
-  | { type: "scan"; plan: ScanPlan }
+  | { type: "scan"; plan: ScanPlan; waiting: Waiting }
   /** One batch has been taken. */
   | { type: "taken" };
 
@@ -37,14 +40,15 @@ self.onmessage = ({ data }: MessageEvent<ToScanner>) => {
     batchesAhead--;
     return wake();
   }
-  scan(data.plan).catch(async (error) => {
+  scan(data.plan, data.waiting).catch(async (error) => {
     const { encodeWorkerError } = await import("./worker_error.ts");
     say({ type: "failed", fault: encodeWorkerError(error) });
   });
 };
 
-async function scan({ roots, exclude, isOneFileSystem, ownFolder }: ScanPlan): Promise<void> {
-  let found: Scanned[] = [];
+async function scan(plan: ScanPlan, waiting: Waiting): Promise<void> {
+  const { roots, exclude, isOneFileSystem, ownFolder } = plan;
+  let found: (Scanned | Left)[] = [];
   let skips: Skip[] = [];
   let moreSkips = 0;
   let sentAt = performance.now();
@@ -62,7 +66,11 @@ async function scan({ roots, exclude, isOneFileSystem, ownFolder }: ScanPlan): P
     if (skips.length < BACKUP.reportedPathsMax) skips.push({ path, reason });
     else moreSkips++;
   };
-  const options = { exclude: await loadExclude(exclude), isOneFileSystem, ownFolder, onSkip };
+  const leaves = () => Atomics.load(waiting, 0) !== 0;
+  const options = {
+    ...{ exclude: await loadExclude(exclude), isOneFileSystem, ownFolder },
+    ...{ onSkip, leaves },
+  };
   for (const scanned of scanTree(roots, options)) {
     found.push(scanned);
     if (found.length >= BACKUP.scanBatchEntries || performance.now() - sentAt > BATCH_MS) {

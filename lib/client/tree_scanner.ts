@@ -1,12 +1,13 @@
 /**
  * Walks a tree in a thread of its own: looking at fifty thousand files takes as long as comparing them with the last
  * snapshot. The thread starts while the command line is being read, and the first walk begins while the connection is
- * being made; it goes only so far ahead.
+ * being made; it goes only so far ahead. When it is waited for, it leaves files to be looked at here, so that both
+ * threads are busy to the end.
  */
 import type { BackupTally } from "./backup_tally.ts";
 import { decodeBatch } from "./scan_batch.ts";
-import type { Scanned } from "./scan.ts";
-import type { FromScanner, ScanPlan, ToScanner } from "./scan_worker.ts";
+import { type Left, lookAtLeft, type Scanned } from "./scan.ts";
+import type { FromScanner, ScanPlan, ToScanner, Waiting } from "./scan_worker.ts";
 
 /** A walk that has begun. */
 export interface TreeWalk {
@@ -20,6 +21,7 @@ export interface TreeWalk {
 interface Thread {
   worker: Worker;
   messages: { next(): Promise<FromScanner> };
+  waiting: Waiting;
 }
 
 interface BegunWalk extends Thread {
@@ -70,9 +72,10 @@ export class TreeScanner implements Disposable {
         }
         if (message.type === "end") return;
         tell(worker, { type: "taken" });
-        for (const { path, reason } of message.batch.skips) tally.skip(path, reason);
+        const onSkip = (path: string, reason: string) => tally.skip(path, reason);
+        for (const { path, reason } of message.batch.skips) onSkip(path, reason);
         tally.skipMore(message.batch.moreSkips);
-        yield decodeBatch(message.batch);
+        yield lookAtAll(decodeBatch(message.batch), { onSkip });
       }
     } finally {
       worker.terminate();
@@ -84,19 +87,29 @@ export class TreeScanner implements Disposable {
     const startMs = Date.now();
     const thread = this.#thread ?? this.#start();
     this.#thread = undefined;
-    tell(thread.worker, { type: "scan", plan });
+    tell(thread.worker, { type: "scan", plan, waiting: thread.waiting });
     return { ...thread, startMs };
   }
 
   #start(): Thread {
     const worker = new Worker(new URL("./scan_worker.ts", import.meta.url), { type: "module" });
     this.#workers.add(worker);
-    return { worker, messages: listen(worker) };
+    const waiting = new Int32Array(new SharedArrayBuffer(Int32Array.BYTES_PER_ELEMENT));
+    return { worker, messages: listen(worker, waiting), waiting };
   }
 }
 
+/** Does what the thread has left, because there was time here. */
+function lookAtAll(
+  found: (Scanned | Left)[],
+  { onSkip }: { onSkip: (path: string, reason: string) => void },
+): Scanned[] {
+  return found.map((one) => "path" in one ? lookAtLeft(one.path, { onSkip }) : one)
+    .filter((scanned) => scanned !== undefined);
+}
+
 /** What a thread says, one message after another. There are few: it waits to be told that they were taken. */
-function listen(worker: Worker): { next(): Promise<FromScanner> } {
+function listen(worker: Worker, waiting: Waiting): { next(): Promise<FromScanner> } {
   const messages: FromScanner[] = [];
   let failure: Error | undefined;
   let wake = () => {};
@@ -115,7 +128,9 @@ function listen(worker: Worker): { next(): Promise<FromScanner> } {
         const message = messages.shift();
         if (message !== undefined) return message;
         if (failure !== undefined) throw failure;
+        Atomics.store(waiting, 0, 1);
         await new Promise<void>((resolve) => wake = resolve);
+        Atomics.store(waiting, 0, 0);
       }
     },
   };

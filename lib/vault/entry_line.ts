@@ -54,6 +54,17 @@ export function encodeLineStart(entry: BareEntry): string {
   return target === undefined ? start : `${start},"target":${JSON.stringify(target)}`;
 }
 
+/**
+ * Whether a line of a file or folder is of that path. False as well where text and path differ because JSON has one in
+ * other letters.
+ *
+ * Without a backslash in the path no quotation mark in it can be taken for one of the text, which has a backslash before it.
+ */
+export function isLineOf(line: string, path: string): boolean {
+  return line.startsWith(path, PATH_AT) && line.startsWith(BEHIND_PATH, PATH_AT + path.length) &&
+    !path.includes("\\");
+}
+
 /** Whether the line ends at that place: it has no contents. */
 export function endsLine(line: string, at: number): boolean {
   return line.length === at + 1 && line.charCodeAt(at) === BRACE;

@@ -2,11 +2,14 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DamagedError } from "../../lib/errors.ts";
 import { RecordType } from "../../lib/record.ts";
+import { EntryStamps } from "../../lib/client/entry_stamps.ts";
 import { KeptFile, type KeptSegment, KeptWriter } from "../../lib/client/kept_file.ts";
 import { KeptRecorder } from "../../lib/client/kept_recorder.ts";
 import { KeptStore } from "../../lib/client/kept_store.ts";
+import { encodeEntry } from "../../lib/vault/entry.ts";
+import { ReferenceTable } from "../../lib/vault/reference_table.ts";
 import { withFolder } from "../folder.ts";
-import { idOf, pseudoRandom, referenceOf } from "../vault/fixture.ts";
+import { entryOf, idOf, pseudoRandom, referenceOf } from "../vault/fixture.ts";
 
 const KEY = idOf(1);
 const NAME = "/home/ada/a name that nobody must read";
@@ -16,19 +19,17 @@ const HEAD = {
 };
 
 function segments(): KeptSegment[] {
-  return [1, 2, 3].map((n) => ({
-    reference: referenceOf(n),
-    content: {
-      type: RecordType.SEGMENT,
-      links: [idOf(n, 7)],
-      plaintext: new TextEncoder().encode(`${NAME} ${n}`),
-    },
-  }));
+  return [1, 2, 3].map((n) => {
+    const line = encodeEntry(entryOf(`${NAME} ${n}`, { mtimeMs: n }), new ReferenceTable());
+    const plaintext = new TextEncoder().encode(`the references\n${line}\n`);
+    const content = { type: RecordType.SEGMENT, links: [idOf(n, 7)], plaintext };
+    return { reference: referenceOf(n), content, stamps: EntryStamps.of(plaintext) };
+  });
 }
 
 function write(path: string): Uint8Array<ArrayBuffer> {
   const writer = new KeptWriter(path, KEY);
-  for (const segment of segments()) writer.addSegment(segment);
+  for (const { reference, content } of segments()) writer.addSegment({ reference, content });
   writer.finish(HEAD);
   return Deno.readFileSync(path);
 }
@@ -46,6 +47,9 @@ Deno.test("kept entries come back with their key, and without it nobody reads a 
     const path = join(folder, "kept");
     const bytes = write(path);
     assert.deepEqual(read(path), segments());
+    const stampBytes = (list: KeptSegment[]) => list.map(({ stamps }) => stamps?.bytes.toHex());
+    assert.deepEqual(stampBytes(read(path)!), stampBytes(segments()));
+    assert.equal(new Set(stampBytes(segments())).size, 3);
     assert.equal(read(path, idOf(2)), undefined);
     assert.ok(!new TextDecoder("latin1").decode(bytes).includes("ada"));
     // Equal contents of two files look different.

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { EntryStamps } from "../../lib/client/entry_stamps.ts";
 import { OpenSegment } from "../../lib/client/open_segment.ts";
 import { DamagedError } from "../../lib/errors.ts";
 import { RecordType } from "../../lib/record.ts";
@@ -55,11 +56,13 @@ Deno.test("OpenSegment knows each entry by its state, and no other; its lines ma
   await checkAsync(fc.asyncProperty(someEntries, async (entries) => {
     const store = new PlainStore();
     const segment = await open(entries, store);
-    for (const [at, entry] of entries.entries()) {
-      const contents = segment.contentsIfSame(at, bare(entry));
-      assert.deepEqual(contents?.extents, entry.extents);
-      for (const other of others(bare(entry))) {
-        assert.equal(segment.contentsIfSame(at, other), undefined, JSON.stringify(other));
+    for (const opened of [segment, stamped(segment)]) {
+      for (const [at, entry] of entries.entries()) {
+        const contents = opened.contentsIfSame(at, bare(entry));
+        assert.deepEqual(contents?.extents, entry.extents);
+        for (const other of others(bare(entry))) {
+          assert.equal(opened.contentsIfSame(at, other), undefined, JSON.stringify(other));
+        }
       }
     }
     const again = new TreeBuilder({ pathTable, emit: store.emit });
@@ -132,13 +135,87 @@ Deno.test("an entry's line that is cut short is not that entry", () => {
   );
 });
 
+Deno.test("stamps tell of files and folders all but the path, and leave the rest to the line", () => {
+  const start =
+    '{"path":"/a","type":"file","size":5,"mode":1,"uid":2,"gid":3,"mtime":-4,"ctime":5,' +
+    '"ino":6,"nlink":7';
+  const numbers = { mode: 1, uid: 2, gid: 3, mtimeMs: -4, ctimeMs: 5, inode: 6, nlink: 7 };
+  const entry = entryOf("/a", { size: 5, ...numbers });
+  const told = [
+    `${start},"extents":[[8,9,5]]}`,
+    start.replace('"size":5', '"size":0') + "}",
+    start.replace("file", "dir").replace('"size":5', '"size":0') + "}",
+    start.replace("/a", '/\\"\\\\').replace('"size":5', '"size":0') + "}",
+  ];
+  const untold = [
+    `${start}}`, // without contents
+    `${start},"extents":[[8,9,4]]}`,
+    `${start},"extents":[[8,9,5],[8,9,5]]}`,
+    `${start},"extents":[[5]]}`,
+    `${start},"lists":[[0,5]]}`,
+    `${start},"extents":[[8,9999999,5]]}`,
+    start.replace("file", "symlink") + ',"target":"x"}',
+    `${start},"extents":[[8,9,5]]} `,
+    `${start.replace('"size":5', '"size":05')},"extents":[[8,9,5]]}`,
+    `${start.replace('"mtime":-4', '"mtime":-0')},"extents":[[8,9,5]]}`,
+    `${start.replace('"ino":6', '"ino":9007199254740993')},"extents":[[8,9,5]]}`,
+    `${start.replace('"uid":2,"gid":3', '"gid":3,"uid":2')},"extents":[[8,9,5]]}`,
+    "{}",
+    "",
+  ];
+  const text = ["the references", ...told, ...untold, ""].join("\n");
+  const made = EntryStamps.of(new TextEncoder().encode(text));
+  for (const stamps of [made, EntryStamps.decode(made.bytes)]) {
+    assert.equal(stamps.count, told.length + untold.length);
+    assert.equal(stamps.fits(0, entry), true);
+    assert.deepEqual(stamps.extent(0), { place: 8, offset: 9, length: 5 });
+    assert.equal(stamps.fits(0, { ...entry, size: 6 }), false);
+    assert.equal(stamps.fits(1, { ...entry, size: 0 }), true);
+    assert.equal(stamps.extent(1), undefined);
+    assert.equal(stamps.fits(2, { ...entry, size: 0, type: "dir" }), true);
+    assert.equal(stamps.fits(2, { ...entry, size: 0 }), false);
+    assert.equal(stamps.fits(3, { ...entry, size: 0 }), true);
+    for (const [i, line] of untold.entries()) {
+      assert.equal(stamps.fits(told.length + i, entry), undefined, line);
+    }
+  }
+});
+
+Deno.test("a path that looks as another one does in JSON is not that one", async () => {
+  const paths = ['/a"b', "/c\\d", "/e\nf"];
+  const segment = stamped(await open(paths.map((path) => entryOf(path)), new PlainStore()));
+  for (const [at, path] of paths.entries()) {
+    assert.ok(segment.contentsIfSame(at, entryOf(path)), path);
+    const disguised = JSON.stringify(path).slice(1, -1);
+    assert.notEqual(disguised, path);
+    assert.equal(segment.contentsIfSame(at, entryOf(disguised)), undefined, disguised);
+  }
+});
+
+Deno.test("stamps of another segment are damage", async () => {
+  const [one, other] = await Promise.all([["/a"], ["/a", "/b"]].map((paths) => {
+    return open(paths.map((path) => entryOf(path)), new PlainStore());
+  }));
+  const kept = { ...one.kept, stamps: EntryStamps.of(other.kept.content.plaintext) };
+  assert.throws(() => new OpenSegment(kept, { number: 0, canBeKept: true }), DamagedError);
+});
+
 /** Of the segment's second entry. */
 function assertNotSame(segment: OpenSegment, entry: Entry, text: string): void {
-  try {
-    assert.equal(segment.contentsIfSame(1, entry), undefined, text);
-  } catch (error) {
-    assert.ok(error instanceof DamagedError, text);
+  for (const opened of [segment, stamped(segment)]) {
+    try {
+      assert.equal(opened.contentsIfSame(1, entry), undefined, text);
+    } catch (error) {
+      assert.ok(error instanceof DamagedError, text);
+    }
   }
+}
+
+/** The same as a kept file has it. */
+function stamped({ kept }: OpenSegment): OpenSegment {
+  const { bytes } = EntryStamps.of(kept.content.plaintext);
+  const stamps = EntryStamps.decode(bytes);
+  return new OpenSegment({ ...kept, stamps }, { number: 0, canBeKept: true });
 }
 
 /** As the walk finds it. */
@@ -158,7 +235,8 @@ function others(entry: Entry): Entry[] {
   if (entry.target !== undefined) changed.push({ ...entry, target: entry.target + "x" });
   const types = (["file", "dir"] as const).filter((type) => type !== entry.type);
   changed.push(...types.map((type): Entry => ({ ...entry, type })));
-  return [...changed, { ...entry, path: entry.path + "x" }];
+  const paths = [entry.path + "x", entry.path.slice(0, -1)];
+  return [...changed, ...paths.map((path): Entry => ({ ...entry, path }))];
 }
 
 /** The segment of a small tree. */

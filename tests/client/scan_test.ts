@@ -2,7 +2,13 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import fc from "fast-check";
 import { makeExclude } from "../../lib/client/exclude.ts";
-import { type Scanned, type ScanOptions, scanTree, sortRoots } from "../../lib/client/scan.ts";
+import {
+  lookAtLeft,
+  type Scanned,
+  type ScanOptions,
+  scanTree,
+  sortRoots,
+} from "../../lib/client/scan.ts";
 import { comparePaths, isWithin } from "../../lib/vault/path_order.ts";
 import { withFolder } from "../folder.ts";
 import { check } from "../property.ts";
@@ -30,6 +36,52 @@ Deno.test("scanTree() gives everything once, in the order of entries", async () 
       }),
       100,
     );
+    return Promise.resolve();
+  });
+});
+
+Deno.test("what scanTree() leaves is found all the same, by whoever looks", async () => {
+  await withFolder((folder) => {
+    makeFiles(join(folder, "t"), [["a", "1"], ["a", "2"], ["b"], ["c", "d", "3"]]);
+    Deno.symlinkSync("nowhere", join(folder, "t", "link"));
+    new Deno.Command("mkfifo", { args: [join(folder, "t", "pipe")] }).outputSync();
+    const exclude: ScanOptions["exclude"] = ({ name, isFolder }) =>
+      name === "2" || isFolder && name === "d";
+    const skipped: string[] = [];
+    const options: Partial<ScanOptions> = {
+      exclude,
+      onSkip: (path, reason) => skipped.push(`${path}: ${reason}`),
+    };
+    const all = scan([folder], options);
+    assert.deepEqual(skipped.splice(0), [`${join(folder, "t", "pipe")}: it is a pipe`]);
+    for (const pattern of [[true], [true, false], [false, false, true]]) {
+      let asked = 0;
+      const leaves = () => pattern[asked++ % pattern.length];
+      assert.deepEqual(inside(scan([folder], { ...options, leaves }), folder), inside(all, folder));
+      assert.deepEqual(skipped.splice(0), [`${join(folder, "t", "pipe")}: it is a pipe`]);
+      assert.ok(asked > 3);
+    }
+    const none = { ...options, exclude: () => false, isOneFileSystem: false, ownFolder: undefined };
+    const left = [
+      ...scanTree([join(folder, "t")], { ...none, onSkip: () => {}, leaves: () => true }),
+    ]
+      .filter((one) => "path" in one);
+    const names = left.map(({ path }) => path.slice(folder.length + 3));
+    assert.deepEqual(names, ["a/1", "a/2", "b", "c/d/3", "link", "pipe"]);
+    return Promise.resolve();
+  });
+});
+
+Deno.test("lookAtLeft() does not take a folder that nobody has looked into", async () => {
+  await withFolder((folder) => {
+    const skipped: string[] = [];
+    const onSkip = (path: string, reason: string) => void skipped.push(`${path}: ${reason}`);
+    assert.equal(lookAtLeft(folder, { onSkip }), undefined);
+    assert.equal(lookAtLeft(join(folder, "gone"), { onSkip }), undefined);
+    assert.deepEqual(skipped, [
+      `${folder}: it has become a folder meanwhile`,
+      `${join(folder, "gone")}: it is gone`,
+    ]);
     return Promise.resolve();
   });
 });
@@ -123,12 +175,16 @@ Deno.test("makeExclude() takes patterns of .gitignore, relative to the backup's 
   }
 });
 
+/** All that there is, also where it is left to be looked at here. */
 function scan(roots: string[], options: Partial<ScanOptions> = {}): Scanned[] {
-  return [...scanTree(roots, {
+  const onSkip = options.onSkip ?? ((path, reason) => assert.fail(`${path}: ${reason}`));
+  const walk = scanTree(roots, {
     ...{ exclude: () => false, isOneFileSystem: false, ownFolder: undefined },
-    onSkip: (path, reason) => assert.fail(`${path}: ${reason}`),
     ...options,
-  })];
+    onSkip,
+  });
+  return [...walk].map((one) => "path" in one ? lookAtLeft(one.path, { onSkip }) : one)
+    .filter((scanned) => scanned !== undefined);
 }
 
 /** Makes files, as far as their names do not get in each other's way. Gives all paths. */
@@ -158,4 +214,8 @@ function list(folder: string): string[] {
 function candidate(path: string, { isFolder = false, root = "" } = {}) {
   const name = path.slice(path.lastIndexOf("/") + 1);
   return { path, relativePath: path.slice(root.length + 1), name, isFolder };
+}
+
+function inside(scanned: Scanned[], folder: string): Scanned[] {
+  return scanned.filter(({ entry }) => isWithin(entry.path, folder));
 }
