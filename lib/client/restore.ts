@@ -167,8 +167,9 @@ class RestoreReport implements RestoreObserver {
     } else print(`${decision.padEnd(5)} ${showPath(path)}`);
   }
 
-  failed(path: string, { kind, message, hint }: EntryFailure): void {
+  failed(path: string, { kind, message, hint, isCounted }: EntryFailure): void {
     this.#failures[kind]++;
+    if (isCounted) this.#counts.files--;
     this.clear();
     if (this.#options.json) print(JSON.stringify({ event: "failed", kind, path, error: message }));
     const what =

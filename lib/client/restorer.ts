@@ -29,6 +29,8 @@ export interface EntryFailure {
   message: string;
   /** What can be done about it. */
   hint?: string;
+  /** Of one that is told as done as well: that it failed came out later. */
+  isCounted?: boolean;
 }
 
 /** Told of what happens, as it happens. */
@@ -271,9 +273,14 @@ export class Restorer {
     const decision = this.#decide(entry, target);
     const first = this.#hardLinks.find(entry);
     if (decision !== "keep") this.#hardLinks.add(entry, target);
+    if (decision === "write" && this.#lanes !== undefined) {
+      if (first !== undefined) this.#linkLater(entry, { first, target });
+      else await this.#writeFile(entry, target);
+    }
     this.#options.observer.done(entry, decision);
-    if (decision !== "write" || this.#lanes === undefined) return;
-    if (first !== undefined) return this.#linkLater(entry, { first, target });
+  }
+
+  async #writeFile(entry: Entry, target: string): Promise<void> {
     const isInNew = this.#folders.at(-1)?.isNew === true;
     const file = {
       ...{ path: entry.path, target, temporary: this.#target.temporary(target) },
@@ -304,7 +311,7 @@ export class Restorer {
     } catch (error) {
       if (!isOfOneEntry(error)) throw error;
       shared.hasFailed = true;
-      this.#fail(file.path, error);
+      this.#fail(file.path, error, true);
     }
     this.#doLater(() => this.#finishShared(shared));
   }
@@ -315,7 +322,7 @@ export class Restorer {
       if (hasFailed) discardFile(file.temporary);
       else placeFile(file);
     } catch (error) {
-      this.#fail(file.path, error);
+      this.#fail(file.path, error, true);
     }
   }
 
@@ -324,11 +331,9 @@ export class Restorer {
       try {
         this.#target.makeHardLink(first, target);
       } catch (error) {
-        if (!(error instanceof Deno.errors.NotFound)) return this.#fail(path, error);
-        this.#fail(
-          path,
-          new HoldfastError("the file of which it is another name was not restored"),
-        );
+        const isThere = !(error instanceof Deno.errors.NotFound);
+        const reason = new HoldfastError("the file of which it is another name was not restored");
+        this.#fail(path, isThere ? error : reason, true);
       }
     });
   }
@@ -360,7 +365,7 @@ export class Restorer {
       const shared = isPart ? this.#shared.get(path) : undefined;
       if (shared?.hasFailed) continue; // another part was told of already
       if (shared !== undefined) shared.hasFailed = true;
-      this.#options.observer.failed(path, { kind, message });
+      this.#options.observer.failed(path, { kind, message, isCounted: true });
     }
     this.#options.observer.progress(bytes);
     this.#afterJobs.jobDone(number);
@@ -372,10 +377,10 @@ export class Restorer {
     this.#afterJobs.add(isEmpty ? number - 1 : number, act);
   }
 
-  #fail(path: string, error: unknown): void {
+  #fail(path: string, error: unknown, isCounted = false): void {
     const kind = error instanceof DamagedError ? "damaged" : "failed";
     const hint = error instanceof HoldfastError ? error.hint : undefined;
-    const failure = { kind, message: describeError(error) } as const;
+    const failure = { kind, message: describeError(error), isCounted } as const;
     this.#options.observer.failed(path, hint === undefined ? failure : { ...failure, hint });
   }
 

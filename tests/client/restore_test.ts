@@ -329,6 +329,8 @@ Deno.test("restore names the files that damage costs, one by one, and restores t
       ...["/data/broken", "/data/false", "/data/part", "/data/xtwin"],
     ]);
     assert.ok(failed.every(({ kind }) => kind === "damaged"));
+    const summary = events(ran.stdout).find(({ event }) => event === "summary")!;
+    assert.deepEqual([summary.files, summary.damaged], [2, 4]);
     assert.deepEqual(listTree(to), ["data", "data/whole", "data/zgood"]);
     checkEverything(to, entries.filter(({ path }) => /whole|zgood/.test(path)));
 
