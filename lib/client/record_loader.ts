@@ -31,6 +31,8 @@ export class RecordLoader {
   readonly #readKeys: (UnwrapKey | undefined)[];
   /** By id, oldest first. A session is worth keeping: opening one takes milliseconds. */
   readonly #sessions = new Map<string, Promise<Session>>();
+  /** What was unmasked: small files share records, and their entries a reference. */
+  readonly #keys = new WeakMap<Reference, Uint8Array<ArrayBuffer>>();
 
   private constructor(
     { session, vaultId, readKeys }: {
@@ -63,7 +65,11 @@ export class RecordLoader {
 
   /** The key of the record that a reference names. */
   async unmask(reference: Reference): Promise<Uint8Array<ArrayBuffer>> {
-    return unmaskKey(await this.#openSession(reference.session), reference);
+    const known = this.#keys.get(reference);
+    if (known !== undefined) return known;
+    const key = unmaskKey(await this.#openSession(reference.session), reference);
+    this.#keys.set(reference, key);
+    return key;
   }
 
   /** The snapshot with this root. */

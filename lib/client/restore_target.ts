@@ -80,9 +80,9 @@ export class RestoreTarget {
     return new RestoreTarget({ path: real, overwrite, ...probe(real) });
   }
 
-  /** Where an entry belongs. */
+  /** Where an entry belongs. Its path is absolute and clean (`findPathFault()`). */
   place(entryPath: string): string {
-    return join(this.path, entryPath);
+    return this.path === "/" ? entryPath : this.path + entryPath;
   }
 
   /** A name beside that place, which nobody else has. */
@@ -93,10 +93,12 @@ export class RestoreTarget {
   /**
    * Makes a folder unless it is there.
    *
+   * @param isInNew the folder above it is new: most likely nothing is there, and it takes long to look for that
    * @returns whether it is new, and so empty
    * @throws {ConflictError} if something else stands there and is to stay
    */
-  makeFolder(target: string, isDry = false): boolean {
+  makeFolder(target: string, { isDry, isInNew }: { isDry: boolean; isInNew: boolean }): boolean {
+    if (isInNew && (isDry || makeIfNothingIsThere(target))) return true;
     const found = lstat(target);
     if (found?.isDirectory) return false;
     if (found !== undefined) {
@@ -183,6 +185,17 @@ function isSame(
 ): boolean {
   if (type === "symlink") return found.isSymlink && Deno.readLinkSync(target) === linkTarget;
   return found.isFile && found.size === size && found.mtime?.getTime() === mtimeMs;
+}
+
+/** @returns false if there is something, perhaps because the file system takes two names for one */
+function makeIfNothingIsThere(target: string): boolean {
+  try {
+    Deno.mkdirSync(target, { mode: FOLDER_MODE });
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
 }
 
 /** What is there, not what a link leads to. */

@@ -237,10 +237,8 @@ export class Restorer {
   }
 
   #makeFolder(target: string): boolean {
-    const above = this.#folders.at(-1);
-    const isDry = this.#lanes === undefined;
-    if (isDry && above?.isNew) return true;
-    return this.#target.makeFolder(target, isDry);
+    const isInNew = this.#folders.at(-1)?.isNew === true;
+    return this.#target.makeFolder(target, { isDry: this.#lanes === undefined, isInNew });
   }
 
   /** Leaves the folders that a path is not in. What belongs to them they get when nothing comes any more. */

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import { ConflictError, RestoreTarget } from "../../lib/client/restore_target.ts";
 import type { Entry } from "../../lib/vault/entry.ts";
 import { ErrorCode, RequestCode } from "../../lib/protocol_v4.ts";
 import { RecordType } from "../../lib/record.ts";
+import { withFolder } from "../folder.ts";
 import { pseudoRandom } from "../vault/fixture.ts";
 import { runClient, startClient } from "./run_client.ts";
 import { dir, file, link, type TestEntry, type VaultFixture, withVault } from "./vault_fixture.ts";
@@ -264,6 +266,26 @@ Deno.test("restore follows no link that lies in the target", async () => {
         assert.ok(Deno.lstatSync(join(to, "data", "deep")).isDirectory);
       }
     }
+  });
+});
+
+Deno.test("RestoreTarget looks at what is in a new folder all the same", async () => {
+  await withFolder((folder) => {
+    Deno.mkdirSync(join(folder, "a folder"));
+    Deno.writeTextFileSync(join(folder, "a file"), "text");
+    Deno.symlinkSync(join(folder, "a folder"), join(folder, "a link"));
+    const target = RestoreTarget.open(folder, { overwrite: "never", isDry: false });
+    const options = { isDry: false, isInNew: true };
+    assert.equal(target.makeFolder(target.place("/none"), options), true);
+    assert.ok(Deno.lstatSync(join(folder, "none")).isDirectory);
+    assert.equal(target.makeFolder(target.place("/a folder"), options), false);
+    for (const name of ["a file", "a link"]) {
+      assert.throws(() => target.makeFolder(target.place(`/${name}`), options), ConflictError);
+    }
+    const dry = { isDry: true, isInNew: true };
+    assert.equal(target.makeFolder(target.place("/not made"), dry), true);
+    assert.throws(() => Deno.lstatSync(join(folder, "not made")), Deno.errors.NotFound);
+    return Promise.resolve();
   });
 });
 
