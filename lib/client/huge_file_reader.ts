@@ -26,7 +26,10 @@ export interface HugeFileOptions {
 export class HugeFileReader {
   readonly #options: HugeFileOptions;
   readonly #memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
+  /** Those that no worker has. */
   #buffers: Uint8Array<ArrayBuffer>[] = [];
+  /** All of them. */
+  #bufferCount = 0;
 
   constructor(options: HugeFileOptions) {
     this.#options = options;
@@ -54,7 +57,7 @@ export class HugeFileReader {
     let adding = Promise.resolve();
     let size = 0;
     for (;;) {
-      const buffer = this.#buffers.pop() ?? new Uint8Array(BACKUP.pieceBytes);
+      const buffer = this.#buffers.pop() ?? this.#makeBuffer();
       const parts = cutter.next(buffer);
       if (parts === undefined) {
         this.#buffers.push(buffer);
@@ -69,10 +72,16 @@ export class HugeFileReader {
         : (await pool.start({ kind: "piece", buffer, chunks })).result;
       adding = adding.then(async () => await this.#add(builder, parts, await sealing));
       adding.catch(() => {}); // told at the end
-      this.#memory.check({ liveBytes: this.#buffers.length * BACKUP.pieceBytes });
+      // One that a worker has is counted here all the same for as long as the engine likes.
+      this.#memory.check({ liveBytes: this.#bufferCount * BACKUP.pieceBytes });
       await turn();
     }
     return { size, contents: adding.then(() => builder.finish()) };
+  }
+
+  #makeBuffer(): Uint8Array<ArrayBuffer> {
+    this.#bufferCount++;
+    return new Uint8Array(BACKUP.pieceBytes);
   }
 
   /** A piece that is all hole. */
