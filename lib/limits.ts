@@ -393,6 +393,8 @@ export const BACKUP = {
   recentIdsMax: 16_384,
   /** Entries that wait for the contents of an earlier one. */
   waitingEntriesMax: 4_096,
+  /** How long the walk, or a look at what it has left, may keep all else in the main thread from its turn. */
+  turnMs: 50,
   /** Entries in a message from the thread that walks, and messages that it may be ahead. */
   scanBatchEntries: 512,
   scanBatchesAheadMax: 24,

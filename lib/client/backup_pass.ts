@@ -13,7 +13,7 @@ import { EntryQueue, type Waiting, type WaitingEntry, type WaitingRun } from "./
 import type { FileOutcome } from "./backup_job.ts";
 import type { FileJobs } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
-import { HEAP_GROWTH } from "../limits.ts";
+import { BACKUP, HEAP_GROWTH } from "../limits.ts";
 import { MemoryKeeper } from "../memory.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import { LinkedFiles } from "./linked_files.ts";
@@ -22,8 +22,6 @@ import type { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
 import { isWholeSegment, UnchangedRuns } from "./unchanged_runs.ts";
 
-/** How long the walk may keep everything else from its turn. */
-const TURN_MS = 50;
 /** Entries between two looks at the memory. */
 const ENTRIES_PER_CHECK = 1024;
 
@@ -59,7 +57,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   const linked = new LinkedFiles();
   const memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
   let count = 0;
-  let turnAt = performance.now() + TURN_MS;
+  let turnAt = performance.now() + BACKUP.turnMs;
   const runs = kept && new UnchangedRuns(kept);
   const push = async (waiting: Waiting) => {
     if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
@@ -87,7 +85,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
       if (++count % ENTRIES_PER_CHECK === 0) memory.check({ growthBytesMax: growthBytesMax(jobs) });
       if (performance.now() < turnAt) continue;
       await new Promise((resolve) => setTimeout(resolve, 0));
-      turnAt = performance.now() + TURN_MS;
+      turnAt = performance.now() + BACKUP.turnMs;
     }
   }
   await endRun();

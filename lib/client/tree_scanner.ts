@@ -4,6 +4,7 @@
  * being made; it goes only so far ahead. When it is waited for, it leaves files to be looked at here, so that both
  * threads are busy to the end.
  */
+import { BACKUP } from "../limits.ts";
 import type { BackupTally } from "./backup_tally.ts";
 import { decodeBatch } from "./scan_batch.ts";
 import { type Left, lookAtLeft, type Scanned } from "./scan.ts";
@@ -75,7 +76,7 @@ export class TreeScanner implements Disposable {
         const onSkip = (path: string, reason: string) => tally.skip(path, reason);
         for (const { path, reason } of message.batch.skips) onSkip(path, reason);
         tally.skipMore(message.batch.moreSkips);
-        yield lookAtAll(decodeBatch(message.batch), { onSkip });
+        yield* lookAtAll(decodeBatch(message.batch), { onSkip });
       }
     } finally {
       worker.terminate();
@@ -99,13 +100,29 @@ export class TreeScanner implements Disposable {
   }
 }
 
-/** Does what the thread has left, because there was time here. */
-function lookAtAll(
+/** Does what the thread has left, because there was time here. Where that takes long it gives what it has in between. */
+export function* lookAtAll(
   found: (Scanned | Left)[],
-  { onSkip }: { onSkip: (path: string, reason: string) => void },
-): Scanned[] {
-  return found.map((one) => "path" in one ? lookAtLeft(one.path, { onSkip }) : one)
-    .filter((scanned) => scanned !== undefined);
+  { onSkip, turnMs = BACKUP.turnMs }: {
+    onSkip: (path: string, reason: string) => void;
+    turnMs?: number;
+  },
+): Generator<Scanned[]> {
+  let looked: Scanned[] = [];
+  let turnAt = performance.now() + turnMs;
+  for (const one of found) {
+    if ("entry" in one) {
+      looked.push(one);
+      continue;
+    }
+    const scanned = lookAtLeft(one.path, { onSkip });
+    if (scanned !== undefined) looked.push(scanned);
+    if (performance.now() < turnAt) continue;
+    yield looked;
+    looked = [];
+    turnAt = performance.now() + turnMs;
+  }
+  if (looked.length > 0) yield looked;
 }
 
 /** What a thread says, one message after another. There are few: it waits to be told that they were taken. */

@@ -6,7 +6,7 @@ import { BackupTally } from "../../lib/client/backup_tally.ts";
 import { decodeBatch, encodeBatch } from "../../lib/client/scan_batch.ts";
 import { type Left, type Scanned, scanTree } from "../../lib/client/scan.ts";
 import type { ScanPlan } from "../../lib/client/scan_worker.ts";
-import { TreeScanner } from "../../lib/client/tree_scanner.ts";
+import { lookAtAll, TreeScanner } from "../../lib/client/tree_scanner.ts";
 import { isWithin } from "../../lib/vault/path_order.ts";
 import { withFolder } from "../folder.ts";
 import { check } from "../property.ts";
@@ -71,6 +71,25 @@ Deno.test("TreeScanner finds what scanTree() finds, in order, each time it is as
       assert.deepEqual(tally.skipped, [{ path: join(folder, "pipe"), reason: "it is a pipe" }]);
       assert.equal(tally.skippedCount, 1);
     }
+  });
+});
+
+Deno.test("what is left to be looked at comes in parts where that takes long", async () => {
+  await withFolder((folder) => {
+    const paths = ["a", "b", "c", "d"].map((name) => join(folder, name));
+    for (const path of paths) Deno.writeTextFileSync(path, "");
+    const skipped: string[] = [];
+    const options = { onSkip: (path: string) => void skipped.push(path) };
+    const gone = join(folder, "gone");
+    const found: Left[] = [...paths, gone].map((path) => ({ path }));
+    const [whole, ...more] = [...lookAtAll(found, { ...options, turnMs: 60_000 })];
+    assert.deepEqual([pathsOf(whole), more], [paths, []]);
+    const parts = [...lookAtAll(found, { ...options, turnMs: 0 })];
+    assert.deepEqual(parts.map(pathsOf), [...paths.map((path) => [path]), []]);
+    assert.deepEqual([...lookAtAll(whole, { ...options, turnMs: 0 })], [whole]);
+    assert.deepEqual([...lookAtAll([], options)], []);
+    assert.deepEqual(skipped, [gone, gone]);
+    return Promise.resolve();
   });
 });
 
