@@ -3,11 +3,13 @@
  * The interface and its default, a folder. What every implementation must do is in `tests/blobs_suite.ts`.
  */
 import { dirname, join } from "node:path";
-import { removeIfThere, syncDirectory, writeAll } from "./durable.ts";
+import { removeIfThere, syncDirectory } from "./durable.ts";
+import { FILE_PIECE_BYTES } from "./limits.ts";
 
 const FOLDER_MODE = 0o700;
 const FILE_MODE = 0o600;
 const TEMPORARY_SUFFIX = ".tmp";
+const SLOW_WRITE_MS = 20;
 
 /** A blob that is there. */
 export interface BlobInfo {
@@ -74,20 +76,23 @@ export async function readBlob(
 /** Blobs as files: written under a temporary name, flushed, renamed, and the folder flushed. */
 export class FolderBlobs implements BlobStore {
   readonly #path: string;
+  readonly #slowWriteMs: number;
 
-  private constructor(path: string) {
+  private constructor(path: string, slowWriteMs: number) {
     this.#path = path;
+    this.#slowWriteMs = slowWriteMs;
   }
 
-  static async open(path: string): Promise<FolderBlobs> {
+  /** @param slowWriteMs a write that takes longer, in milliseconds, has waited for the disk */
+  static async open(path: string, { slowWriteMs = SLOW_WRITE_MS } = {}): Promise<FolderBlobs> {
     await makeFolder(path);
-    return new FolderBlobs(path);
+    return new FolderBlobs(path, slowWriteMs);
   }
 
   async create(name: string): Promise<BlobWriter> {
     const path = this.#pathOf(name);
     await makeFolder(dirname(path));
-    return await FileBlobWriter.create(path);
+    return await FileBlobWriter.create(path, this.#slowWriteMs);
   }
 
   async read(name: string, offset: number, target: Uint8Array): Promise<number | undefined> {
@@ -151,21 +156,45 @@ class FileBlobWriter implements BlobWriter {
   readonly #path: string;
   readonly #temporary: string;
   readonly #file: Deno.FsFile;
+  readonly #slowWriteMs: number;
+  #isSlow = false;
 
-  private constructor(path: string, temporary: string, file: Deno.FsFile) {
+  private constructor(
+    path: string,
+    { temporary, file, slowWriteMs }: {
+      temporary: string;
+      file: Deno.FsFile;
+      slowWriteMs: number;
+    },
+  ) {
     this.#path = path;
     this.#temporary = temporary;
     this.#file = file;
+    this.#slowWriteMs = slowWriteMs;
   }
 
-  static async create(path: string): Promise<FileBlobWriter> {
+  static async create(path: string, slowWriteMs: number): Promise<FileBlobWriter> {
     const temporary = `${path}.${crypto.randomUUID().slice(0, 8)}${TEMPORARY_SUFFIX}`;
     const options = { write: true, createNew: true, mode: FILE_MODE };
-    return new FileBlobWriter(path, temporary, await Deno.open(temporary, options));
+    const file = await Deno.open(temporary, options);
+    return new FileBlobWriter(path, { temporary, file, slowWriteMs });
   }
 
-  write(bytes: Uint8Array): Promise<void> {
-    return writeAll(this.#file, bytes);
+  /**
+   * Synchronous, as long as the disk keeps up: what is written is only copied into the system's memory, in less time than
+   * another thread takes to begin and to be heard. A disk that is waited for holds nobody else up for more than one piece.
+   */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let at = 0; at < bytes.length;) {
+      const piece = bytes.subarray(at, at + FILE_PIECE_BYTES);
+      if (this.#isSlow) {
+        at += await this.#file.write(piece);
+        continue;
+      }
+      const startMs = performance.now();
+      at += this.#file.writeSync(piece);
+      this.#isSlow = performance.now() - startMs > this.#slowWriteMs;
+    }
   }
 
   async finish(): Promise<void> {

@@ -73,6 +73,12 @@ export const HEAP_GROWTH = {
   restoreBytesMax: 32 * MIB,
 } as const;
 
+/**
+ * Large files are written in such pieces. For a larger one Linux looks for memory in one piece as large, which takes up to
+ * ten times as long (bench/README.md).
+ */
+export const FILE_PIECE_BYTES = 64 * KIB;
+
 /** Log lines that wait for a slow reader of the log; past it lines are dropped and counted. */
 export const LOG_QUEUE_BYTES_MAX = 1 * MIB;
 

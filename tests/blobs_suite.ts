@@ -1,6 +1,7 @@
 /** What every implementation of `BlobStore` must do. */
 import assert from "node:assert/strict";
 import { type BlobStore, putBlob, readBlob } from "../lib/blobs.ts";
+import { pseudoRandom } from "./vault/fixture.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 
@@ -19,6 +20,16 @@ export function testBlobStore(
     assert.equal(await text(blobs, "a/one", 9, 5), "ld");
     assert.equal(await text(blobs, "a/one", 50, 5), "");
     assert.equal(await blobs.size("a/one"), 11);
+  });
+
+  testCase("takes large writes, one behind the other", async (blobs) => {
+    const whole = pseudoRandom(400_001, 1);
+    const writer = await blobs.create("a/one");
+    for (const [start, end] of [[0, 1], [1, 300_000], [300_000, 400_001]]) {
+      await writer.write(whole.subarray(start, end));
+    }
+    await writer.finish();
+    assert.deepEqual(await readBlob(blobs, "a/one", whole.length), whole);
   });
 
   testCase("says that nothing is there", async (blobs) => {

@@ -7,3 +7,8 @@ testBlobStore("FolderBlobs", (test) =>
   withFolder(async (folder) => {
     await test(await FolderBlobs.open(join(folder, "packs")));
   }));
+
+testBlobStore("FolderBlobs on a slow disk", (test) =>
+  withFolder(async (folder) => {
+    await test(await FolderBlobs.open(join(folder, "packs"), { slowWriteMs: -1 }));
+  }));

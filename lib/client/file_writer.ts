@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 import { DamagedError } from "../errors.ts";
-import { RESTORE } from "../limits.ts";
+import { FILE_PIECE_BYTES, RESTORE } from "../limits.ts";
 import type { FileMetadata, JobFile } from "./restore_job.ts";
 
 const { sparseBlockBytes } = RESTORE;
@@ -134,7 +134,8 @@ function isZero(block: Uint8Array): boolean {
 }
 
 function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
-  for (let written = 0; written < bytes.length;) {
-    written += file.writeSync(written === 0 ? bytes : bytes.subarray(written));
+  for (let at = 0; at < bytes.length;) {
+    const isLast = at === 0 && bytes.length <= FILE_PIECE_BYTES;
+    at += file.writeSync(isLast ? bytes : bytes.subarray(at, at + FILE_PIECE_BYTES));
   }
 }
