@@ -1,6 +1,7 @@
 /** What every implementation of `BlobStore` must do. */
 import assert from "node:assert/strict";
 import { type BlobStore, putBlob, readBlob } from "../lib/blobs.ts";
+import { equalBytes } from "../lib/bytes.ts";
 import { pseudoRandom } from "./vault/fixture.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
@@ -29,7 +30,8 @@ export function testBlobStore(
       await writer.write(whole.subarray(start, end));
     }
     await writer.finish();
-    assert.deepEqual(await readBlob(blobs, "a/one", whole.length), whole);
+    const read = await readBlob(blobs, "a/one", whole.length);
+    assert.ok(read !== undefined && equalBytes(read, whole));
   });
 
   testCase("says that nothing is there", async (blobs) => {
