@@ -138,8 +138,12 @@ export class Disk implements Disposable {
     if (!isFolder && options?.createNew !== true && options?.write === true) {
       this.#noteExisting(path, number);
     }
-    const { read, write, seek, sync, truncate } = file;
+    const { read, write, writeSync, seek, sync, truncate } = file;
     let position = 0;
+    const noteWrite = (bytes: Uint8Array) => {
+      this.beforeCall({ kind: "write", path });
+      this.#note({ kind: "write", file: number, offset: position, bytes: bytes.slice() });
+    };
     file.read = async (target) => {
       this.beforeCall({ kind: "read", path });
       const count = await read.call(file, target);
@@ -147,9 +151,14 @@ export class Disk implements Disposable {
       return count;
     };
     file.write = async (bytes) => {
-      this.beforeCall({ kind: "write", path });
-      this.#note({ kind: "write", file: number, offset: position, bytes: bytes.slice() });
+      noteWrite(bytes);
       const count = await write.call(file, bytes);
+      position += count;
+      return count;
+    };
+    file.writeSync = (bytes) => {
+      noteWrite(bytes);
+      const count = writeSync.call(file, bytes);
       position += count;
       return count;
     };
