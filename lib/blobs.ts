@@ -182,7 +182,8 @@ class FileBlobWriter implements BlobWriter {
 
   /**
    * Synchronous, as long as the disk keeps up: what is written is only copied into the system's memory, in less time than
-   * another thread takes to begin and to be heard. A disk that is waited for holds nobody else up for more than one piece.
+   * another thread takes to begin and to be heard. After a piece that has waited for the disk the rest is left to another
+   * thread, so that it holds nobody else up.
    */
   async write(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {

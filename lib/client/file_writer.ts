@@ -135,7 +135,7 @@ function isZero(block: Uint8Array): boolean {
 
 function writeAllSync(file: Deno.FsFile, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) {
-    const isLast = at === 0 && bytes.length <= FILE_PIECE_BYTES;
-    at += file.writeSync(isLast ? bytes : bytes.subarray(at, at + FILE_PIECE_BYTES));
+    const isOne = at === 0 && bytes.length <= FILE_PIECE_BYTES;
+    at += file.writeSync(isOne ? bytes : bytes.subarray(at, at + FILE_PIECE_BYTES));
   }
 }

@@ -320,7 +320,7 @@ export class Restorer {
       if (hasFailed) discardFile(file.temporary);
       else placeFile(file);
     } catch (error) {
-      this.#fail(file.path, error, true);
+      this.#fail(file.path, error, !hasFailed); // whose failure was counted when it was told
     }
   }
 

@@ -61,6 +61,10 @@ Deno.test("what scanTree() leaves is found all the same, by whoever looks", asyn
       assert.deepEqual(skipped.splice(0), [`${join(folder, "t", "pipe")}: it is a pipe`]);
       assert.ok(asked > 3);
     }
+    for (const leaves of [() => true, () => false]) {
+      scan([folder], { ...options, exclude: ({ name }) => name === "pipe", leaves });
+      assert.deepEqual(skipped, [], "what is excluded is nobody's business");
+    }
     const none = { ...options, exclude: () => false, isOneFileSystem: false, ownFolder: undefined };
     const left = [
       ...scanTree([join(folder, "t")], { ...none, onSkip: () => {}, leaves: () => true }),
