@@ -66,9 +66,7 @@ export const COUNTED_ADDRESSES_MAX = 10_000;
 
 /** Growth of a thread's heap after which garbage is collected: in a backup's main thread and workers, and in a restore, bytes. */
 export const HEAP_GROWTH = {
-  mainBytesMax: 32 * MIB,
-  /** In the main thread while workers take memory too; they are what a backup waits for then. */
-  mainBesideWorkersBytesMax: 16 * MIB,
+  mainBytesMax: 16 * MIB,
   workerBytesMax: 10 * MIB,
   restoreBytesMax: 32 * MIB,
 } as const;

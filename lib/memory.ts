@@ -1,32 +1,38 @@
 /**
  * Keeps the process small. The engine lets garbage pile up for as long as the machine has memory, which is right for a
- * program that has a machine to itself. A backup runs beside others: so the engine is asked to collect whenever the
- * heap has grown by a certain amount. What lives is small, so that takes some milliseconds.
+ * program that has a machine to itself. A backup runs beside others: so the engine is made to collect whenever the
+ * heap has grown by a certain amount.
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
+
+const MIB = 1024 * 1024;
+/** Twice what the engine takes for pressure. */
+const PRESSURE_BYTES = 512 * MIB;
 
 export class MemoryKeeper {
-  readonly #collect = findCollector();
   readonly #growthBytesMax: number;
+  readonly #begin: () => void;
   #baseBytes = Infinity;
 
-  /** @param growthBytesMax growth of this thread's heap, and of buffers that it holds, before it is collected */
-  constructor(growthBytesMax: number) {
+  /**
+   * @param growthBytesMax growth of this thread's heap, and of buffers that it holds, before it is collected
+   * @param begin begins a collection
+   */
+  constructor(growthBytesMax: number, begin = beginCollection) {
     this.#growthBytesMax = growthBytesMax;
+    this.#begin = begin;
   }
 
   /**
-   * Collects if the heap has grown, by another amount if one is given. Not for every file: it takes some microseconds.
+   * Begins a collection if the heap has grown since the last one. Not for every file: it takes some microseconds.
    *
    * @param liveBytes of buffers that are in use and come and go, which are no garbage
    */
-  check({ growthBytesMax = this.#growthBytesMax, liveBytes = 0 } = {}): void {
+  check({ liveBytes = 0 } = {}): void {
     const bytes = usedBytes() - liveBytes;
-    this.#baseBytes = Math.min(this.#baseBytes, bytes);
-    if (bytes < this.#baseBytes + growthBytesMax) return;
-    this.#collect();
-    this.#baseBytes = usedBytes() - liveBytes;
+    this.#baseBytes = Math.min(this.#baseBytes, bytes); // falls when the collection has done its work
+    if (bytes < this.#baseBytes + this.#growthBytesMax) return;
+    this.#begin();
+    this.#baseBytes = bytes;
   }
 }
 
@@ -36,9 +42,15 @@ function usedBytes(): number {
   return heapUsed + external;
 }
 
-/** The engine's collector, which is not there until it is asked for. */
-function findCollector(): () => void {
-  setFlagsFromString("--expose-gc");
-  const collect = runInNewContext("typeof gc === 'function' ? gc : undefined");
-  return typeof collect === "function" ? () => collect() : () => {};
+/**
+ * The engine begins by itself, and works mostly beside the program, when buffers have grown by 64 MiB since it last did. This
+ * one is gone at once, and as nobody touches it, it takes no memory. Its `gc()` stops the program, for ten times as long
+ * (bench/README.md, "Collecting beside the work").
+ */
+function beginCollection(): void {
+  try {
+    new ArrayBuffer(PRESSURE_BYTES).transfer(0);
+  } catch (error) {
+    if (!(error instanceof RangeError)) throw error; // no room for it: so the engine has just collected
+  }
 }

@@ -82,7 +82,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
         await endRun();
         await push(await visit(scanned, options, linked));
       }
-      if (++count % ENTRIES_PER_CHECK === 0) memory.check({ growthBytesMax: growthBytesMax(jobs) });
+      if (++count % ENTRIES_PER_CHECK === 0) memory.check();
       if (performance.now() < turnAt) continue;
       await new Promise((resolve) => setTimeout(resolve, 0));
       turnAt = performance.now() + BACKUP.turnMs;
@@ -106,10 +106,6 @@ async function makeRoom({ jobs }: PassOptions, queue: EntryQueue): Promise<void>
 function countUnchanged(entry: Entry, tally: BackupTally): void {
   if (entry.type === "dir") tally.folders++;
   if (entry.type === "file") tally.count(entry, "unchanged");
-}
-
-function growthBytesMax({ haveWorkers }: FileJobs): number {
-  return haveWorkers ? HEAP_GROWTH.mainBesideWorkersBytesMax : HEAP_GROWTH.mainBytesMax;
 }
 
 /** Decides whether a file has to be read, and has it read. */

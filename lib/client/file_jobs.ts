@@ -39,11 +39,6 @@ export class FileJobs {
     this.#huge = new HugeFileReader(options);
   }
 
-  /** Whether workers were needed so far. */
-  get haveWorkers(): boolean {
-    return this.#options.pool.hasWorkers;
-  }
-
   /** Takes a file; waits while the workers have enough to do. Calls must not overlap. */
   async add(file: FileToRead): Promise<{ outcome: Promise<FileOutcome> }> {
     if (file.size >= BACKUP.hugeFileBytes) return await this.#huge.read(file);

@@ -37,10 +37,6 @@ export class JobPool {
     return this.#hands.map(({ sent }) => sent);
   }
 
-  get hasWorkers(): boolean {
-    return this.#hands.length > 0;
-  }
-
   /** Waits until a job can be taken, and takes it. @returns what becomes of it */
   async start(job: Job): Promise<{ result: Promise<JobResult> }> {
     for (;;) {

@@ -187,5 +187,5 @@ function fakeJobs(): FileJobs {
     const extents = [{ reference: NEW_REFERENCE, offset: 0, length: size }];
     return Promise.resolve({ outcome: Promise.resolve({ contents: { size, extents } }) });
   };
-  return { add, flush: () => Promise.resolve(), haveWorkers: false } as unknown as FileJobs;
+  return { add, flush: () => Promise.resolve() } as unknown as FileJobs;
 }
