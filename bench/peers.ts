@@ -8,6 +8,8 @@ import { findVersion, output, type Run } from "./measure.ts";
 const SERVER = new URL("../server.ts", import.meta.url).pathname;
 const CLIENT = new URL("../client.ts", import.meta.url).pathname;
 const RUN = ["run", "--no-prompt", "--quiet", "--allow-net", "--allow-read", "--allow-write"];
+/** As `deno task client` has it: less memory for young objects, at the same speed. */
+const CLIENT_FLAGS = ["--v8-flags=--max-semi-space-size=4"];
 const LISTEN_MS = 10_000;
 const SECRET = "bench";
 
@@ -55,7 +57,7 @@ export async function findPeers(): Promise<Peer[]> {
 
 /** A run of our client. */
 export function client(...args: string[]): Run {
-  return { command: Deno.execPath(), args: [...RUN, CLIENT, ...args] };
+  return { command: Deno.execPath(), args: [...RUN, ...CLIENT_FLAGS, CLIENT, ...args] };
 }
 
 /** A run of a command of our server, which may run beside it. */
