@@ -23,6 +23,7 @@ import { RecordSender } from "./record_sender.ts";
 import { RecordUse } from "./record_use.ts";
 import type { TreeWalk } from "./tree_scanner.ts";
 import { TreeEmitter } from "./tree_emitter.ts";
+import { Turns } from "./turns.ts";
 import { refreshJournal, signByDevice, type VaultAccess } from "./vault_access.ts";
 
 /** What is to be backed up. */
@@ -135,7 +136,7 @@ function makePool(
     ...{ recordKey, chunkTable, pathTable },
   };
   const sealer = new ContentSealer({ recordKey, session, sender });
-  const runner = new JobRunner({ sealer, chunkTable, pathTable });
+  const runner = new JobRunner({ sealer, chunkTable, pathTable, turns: new Turns() });
   return new JobPool({ setup, runner, workers });
 }
 

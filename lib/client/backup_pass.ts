@@ -13,13 +13,14 @@ import { EntryQueue, type Waiting, type WaitingEntry, type WaitingRun } from "./
 import type { FileOutcome } from "./backup_job.ts";
 import type { FileJobs } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
-import { BACKUP, HEAP_GROWTH } from "../limits.ts";
+import { HEAP_GROWTH } from "../limits.ts";
 import { MemoryKeeper } from "../memory.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import { LinkedFiles } from "./linked_files.ts";
 import type { OpenSegment } from "./open_segment.ts";
 import type { RecordUse } from "./record_use.ts";
 import type { Scanned } from "./scan.ts";
+import { Turns } from "./turns.ts";
 import { isWholeSegment, UnchangedRuns } from "./unchanged_runs.ts";
 
 /** Entries between two looks at the memory. */
@@ -57,7 +58,7 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   const linked = new LinkedFiles();
   const memory = new MemoryKeeper(HEAP_GROWTH.mainBytesMax);
   let count = 0;
-  let turnAt = performance.now() + BACKUP.turnMs;
+  const turns = new Turns();
   const runs = kept && new UnchangedRuns(kept);
   const push = async (waiting: Waiting) => {
     if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
@@ -83,21 +84,19 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
         await push(await visit(scanned, options, linked));
       }
       if (++count % ENTRIES_PER_CHECK === 0) memory.check();
-      if (performance.now() < turnAt) continue;
-      await new Promise((resolve) => setTimeout(resolve, 0));
-      turnAt = performance.now() + BACKUP.turnMs;
+      if (turns.isDue) await turns.take();
     }
   }
   await endRun();
   tally.isScanned = true;
-  await jobs.flush({ isLast: true });
+  await jobs.flush();
   queue.end();
 }
 
 /** Waits until the tree has taken enough of what is in the queue. */
 async function makeRoom({ jobs }: PassOptions, queue: EntryQueue): Promise<void> {
   if (queue.isFull) {
-    await jobs.flush({ isLast: false });
+    await jobs.flush();
     await queue.room();
   }
   if (queue.isAhead) await queue.caughtUp();

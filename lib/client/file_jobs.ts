@@ -48,15 +48,14 @@ export class FileJobs {
     collection.files.push(file);
     collection.outcomes.push(outcome);
     collection.bytes += file.size;
-    if (this.#isFull(collection, file)) await this.#start(collection, { isLast: false });
+    if (this.#isFull(collection, file)) await this.#start(collection, { isFull: true });
     return { outcome: outcome.promise };
   }
 
-  /** Starts whatever has been collected. */
-  async flush({ isLast }: { isLast: boolean }): Promise<void> {
-    const isOnly = this.#small.files.length === 0 || this.#large.files.length === 0;
+  /** Starts whatever has been collected: somebody waits for it, or nothing comes any more. */
+  async flush(): Promise<void> {
     for (const collection of [this.#small, this.#large]) {
-      if (collection.files.length > 0) await this.#start(collection, { isLast: isLast && isOnly });
+      if (collection.files.length > 0) await this.#start(collection, { isFull: false });
     }
   }
 
@@ -69,13 +68,13 @@ export class FileJobs {
     return hash < Math.min(1, size / (jobBytesMax - jobBytesMin) * 2) * 2 ** 32;
   }
 
-  async #start(collection: Collection, { isLast }: { isLast: boolean }): Promise<void> {
+  async #start(collection: Collection, { isFull }: { isFull: boolean }): Promise<void> {
     const { kind, files, outcomes } = collection;
     if (kind === "small") this.#small = emptyCollection(kind);
     else this.#large = emptyCollection(kind);
     const { pool } = this.#options;
     const job = { kind, files };
-    const { result } = isLast ? await pool.startLast(job) : await pool.start(job);
+    const { result } = isFull ? await pool.start(job) : await pool.startPart(job);
     result.then((result) => this.#settle(result, outcomes), (error) => {
       for (const { reject } of outcomes) reject(error);
     });

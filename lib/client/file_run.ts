@@ -2,11 +2,14 @@
 import type { Reference } from "../vault/session.ts";
 import type { FileResult, FileToRead, JobResult } from "./backup_job.ts";
 import type { ContentSealer } from "./content_sealer.ts";
+import type { Turns } from "./turns.ts";
 
 export interface RunnerOptions {
   sealer: ContentSealer;
   chunkTable: Uint32Array;
   pathTable: Uint32Array;
+  /** Of a thread in which there is more to do than to read. */
+  turns?: Turns;
 }
 
 /** References of one job, in the order in which its files name them. */

@@ -1,6 +1,6 @@
 /**
- * Gives jobs to workers, which are started when there are jobs for them; a few jobs of each are under way. When a
- * single job is all there is, the main thread does it: that takes less time than a worker needs to start.
+ * Gives jobs to workers, which are started when there are full jobs for them; a few jobs of each are under way. Where little
+ * has changed the main thread does it all: that takes less time than a worker needs to start.
  */
 import { BACKUP } from "../limits.ts";
 import type { FromWorker, Job, JobResult, SentCount, ToWorker, WorkerSetup } from "./backup_job.ts";
@@ -47,8 +47,8 @@ export class JobPool {
     }
   }
 
-  /** The last job: if no worker was needed so far, none is. */
-  async startLast(job: Job): Promise<{ result: Promise<JobResult> }> {
+  /** A job that is not full: if no worker was needed so far, none is. */
+  async startPart(job: Job): Promise<{ result: Promise<JobResult> }> {
     if (this.#hands.length > 0) return await this.start(job);
     return { result: this.#options.runner.run(job) };
   }

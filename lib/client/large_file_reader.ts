@@ -5,17 +5,20 @@ import { ContentReader } from "./content_reader.ts";
 import type { ContentSealer } from "./content_sealer.ts";
 import { FileCutter } from "./file_cutter.ts";
 import { readSteadily } from "./steady_read.ts";
+import type { Turns } from "./turns.ts";
 import type { FileRunReader, JobReferences, RunnerOptions } from "./file_run.ts";
 
 export class LargeFileReader implements FileRunReader {
   readonly #sealer: ContentSealer;
   readonly #chunkTable: Uint32Array;
+  readonly #turns: Turns | undefined;
   #buffer: Uint8Array<ArrayBuffer> | undefined;
   #bytesRead = 0;
 
-  constructor({ sealer, chunkTable }: RunnerOptions) {
+  constructor({ sealer, chunkTable, turns }: RunnerOptions) {
     this.#sealer = sealer;
     this.#chunkTable = chunkTable;
+    this.#turns = turns;
   }
 
   takeBytesRead(): number {
@@ -45,6 +48,7 @@ export class LargeFileReader implements FileRunReader {
     const extents: FileResult["extents"] = [];
     let size = 0;
     for (let parts; (parts = cutter.next(buffer)) !== undefined;) {
+      if (this.#turns?.isDue) await this.#turns.take();
       for (const part of parts) {
         const length = "hole" in part ? part.hole : part.end - part.start;
         size += length;

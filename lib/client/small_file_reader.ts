@@ -14,6 +14,7 @@ import type { ContentSealer } from "./content_sealer.ts";
 import type { FileRunReader, JobReferences, RunnerOptions } from "./file_run.ts";
 import { LargeFileReader } from "./large_file_reader.ts";
 import { readSteadily } from "./steady_read.ts";
+import type { Turns } from "./turns.ts";
 
 /** A file is no longer small. */
 class GrownError extends Error {}
@@ -23,6 +24,7 @@ export class SmallFileReader implements FileRunReader {
   /** For files that have grown since the walk came by. */
   readonly #large: LargeFileReader;
   readonly #pathTable: Uint32Array;
+  readonly #turns: Turns | undefined;
   readonly #buffer = new Uint8Array(SMALL_RECORD_BYTES_MAX + SMALL_FILE_BYTES_MAX);
   #filled = 0;
   /** Files of the open record; they learn its place when it is sealed. */
@@ -30,10 +32,11 @@ export class SmallFileReader implements FileRunReader {
   #bytesRead = 0;
 
   constructor(options: RunnerOptions) {
-    const { sealer, pathTable } = options;
+    const { sealer, pathTable, turns } = options;
     this.#sealer = sealer;
     this.#large = new LargeFileReader(options);
     this.#pathTable = pathTable;
+    this.#turns = turns;
   }
 
   takeBytesRead(): number {
@@ -44,7 +47,10 @@ export class SmallFileReader implements FileRunReader {
 
   async read(files: FileToRead[], references: JobReferences): Promise<FileResult[]> {
     const results: FileResult[] = [];
-    for (const file of files) results.push(await this.#add(file, references));
+    for (const file of files) {
+      if (this.#turns?.isDue) await this.#turns.take();
+      results.push(await this.#add(file, references));
+    }
     if (this.#filled > 0) await this.#close(references);
     return results;
   }
