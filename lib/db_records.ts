@@ -2,8 +2,16 @@
  * The tables `packs` and `records` (`db_schema.ts`): where each record of each vault is. Every statement names the
  * vault. One transaction for a pack, never one for a row.
  */
-import type { RecordType } from "./record.ts";
+import { RecordType } from "./record.ts";
 import type { Sqlite, SqlRow } from "./sqlite.ts";
+
+/** Ids in one question about all of them. */
+const IDS_PER_LOOKUP = 64;
+/** Of these, how many are there, undamaged, in force, and complete: what links nothing always is. */
+const COUNT_COMPLETE = `SELECT count(*) AS n FROM records
+  WHERE vault = ? AND id IN (${Array(IDS_PER_LOOKUP).fill("?").join()})
+  AND damaged = 0 AND condemned IS NULL
+  AND (type IN (${RecordType.DATA}, ${RecordType.SESSION}) OR complete = ?)`;
 
 /** Look-ups in one turn of the event loop: about 10 ms. */
 const LOOKUPS_PER_TURN = 1024;
@@ -74,6 +82,20 @@ export class RecordDatabase {
       rows.push(row && decodeRecordRow(row));
     }
     return rows;
+  }
+
+  /**
+   * Whether all of these are there with all that they reach, as far as that is noted: a quarter of the time that it takes
+   * to find them one by one.
+   */
+  async areComplete(vault: number, ids: Uint8Array[], generation: number): Promise<boolean> {
+    for (let from = 0; from < ids.length; from += IDS_PER_LOOKUP) {
+      const some = ids.slice(from, from + IDS_PER_LOOKUP);
+      const asked = [...some, ...Array(IDS_PER_LOOKUP - some.length).fill(some[0])];
+      const count = this.#sql.number(COUNT_COMPLETE, vault, ...asked, generation);
+      if (count < some.length) return false; // or one stands there twice, and whoever asks looks closer
+    }
+    return true;
   }
 
   /**

@@ -153,7 +153,9 @@ class Walk {
     }
     const links = await this.#readLinks(id, row);
     if (links === undefined) return this.#miss(id);
-    stack.push({ id, row, links, next: 0, isComplete: true });
+    const { vaultNumber, records } = this.#options;
+    const isDone = await records.areComplete(vaultNumber, links, this.#generation);
+    stack.push({ id, row, links: isDone ? [] : links, next: 0, isComplete: true });
     return true;
   }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import fc from "fast-check";
 import { FolderBlobs } from "../../lib/blobs.ts";
 import { Database } from "../../lib/db.ts";
 import { RecordDatabase } from "../../lib/db_records.ts";
@@ -10,6 +11,7 @@ import { Completeness } from "../../lib/server/completeness.ts";
 import { PackWriter } from "../../lib/server/pack_writer.ts";
 import { RecordReader } from "../../lib/server/record_reader.ts";
 import { withFolder } from "../folder.ts";
+import { checkAsync } from "../property.ts";
 import { makeRecord, TestClock, type TestRecord } from "./fixture.ts";
 
 Deno.test("findMissing() lists a bounded number, each once", async () => {
@@ -86,6 +88,50 @@ Deno.test("many records that lack the same record are each walked once", async (
     await put(...all, root);
     assert.equal((await completeness.findMissing(root.id, 9)).missing.length, 1);
     assert.equal(reads(), all.length + 1); // and not four to the power of eight
+  });
+});
+
+Deno.test("areComplete() says of many what is known of each", async () => {
+  await withStore(async ({ put, records, db }) => {
+    const all = Array.from({ length: 200 }, () => makeRecord(RecordType.DATA));
+    const segment = makeRecord(RecordType.SEGMENT, all.slice(0, 1));
+    await put(...all, segment);
+    const generation = await records.findGeneration(1);
+    const { number } = (await records.findRecord(1, segment.id))!;
+    const set = (what: string, { id }: TestRecord) =>
+      db.sql.run(`UPDATE records SET ${what} WHERE id = ?`, id);
+    const lacks: Record<string, (record: TestRecord) => TestRecord> = {
+      nothing: (record) => record,
+      record: () => makeRecord(RecordType.DATA),
+      "undamaged record": (record) => (set("damaged = 1", record), record),
+      "record in force": (record) => (set("condemned = 1", record), record),
+      "complete segment": () => segment,
+    };
+    const count = fc.integer({ min: 1, max: all.length });
+    await checkAsync(
+      fc.asyncProperty(
+        count,
+        fc.nat(),
+        fc.constantFrom(...Object.keys(lacks)),
+        async (...drawn) => {
+          const [size, place, what] = drawn;
+          const asked = all.slice(0, size);
+          const at = place % size;
+          asked[at] = lacks[what](asked[at]);
+          const ids = asked.map(({ id }) => id);
+          assert.equal(await records.areComplete(1, ids, generation), what === "nothing");
+          assert.equal(await records.areComplete(2, ids, generation), false); // those of another vault
+          set("damaged = 0, condemned = NULL", all[at]);
+        },
+      ),
+      300,
+    );
+    const ids = [...all, segment].map(({ id }) => id);
+    assert.equal(await records.areComplete(1, ids, generation), false);
+    await records.markComplete(1, [number], generation);
+    assert.equal(await records.areComplete(1, ids, generation), true);
+    assert.equal(await records.areComplete(1, ids, generation + 1), false);
+    assert.equal(await records.areComplete(1, [], generation), true);
   });
 });
 
