@@ -8,7 +8,7 @@
  */
 import { ByteReader, ByteWriter, concatBytes, equalBytes, releaseBytes } from "../bytes.ts";
 import { DamagedError } from "../errors.ts";
-import { BACKUP } from "../limits.ts";
+import { BACKUP, FILE_PIECE_BYTES } from "../limits.ts";
 import { RECORD_ID_BYTES, RecordType } from "../record.ts";
 import type { RecordContent } from "../vault/seal.ts";
 import { TAG_BYTES } from "../vault/aead.ts";
@@ -99,7 +99,9 @@ export class KeptWriter {
   }
 
   #write(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length;) at += this.#file.writeSync(bytes.subarray(at));
+    for (let at = 0; at < bytes.length;) {
+      at += this.#file.writeSync(bytes.subarray(at, at + FILE_PIECE_BYTES));
+    }
   }
 }
 
