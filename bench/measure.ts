@@ -44,6 +44,11 @@ export async function output({ command, ...options }: Run): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
+/** Waits until the disk has all that was written: whoever flushes would wait for what others have left. */
+export async function flushDisks(): Promise<void> {
+  await output({ command: "sync", args: [] });
+}
+
 /** First line of what a program says of itself; undefined where it is not installed. */
 export async function findVersion(command: string, args: string[]): Promise<string | undefined> {
   try {

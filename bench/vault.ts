@@ -11,7 +11,14 @@ import {
   makeTree,
   readTree,
 } from "./corpora.ts";
-import { measure, type Measured, readCpuSeconds, readPeakBytes, type Run } from "./measure.ts";
+import {
+  flushDisks,
+  measure,
+  type Measured,
+  readCpuSeconds,
+  readPeakBytes,
+  type Run,
+} from "./measure.ts";
 import { findPeers, type Peer, type Place, type Repository } from "./peers.ts";
 import { type Result, Results } from "./results.ts";
 import { requireSame } from "./same.ts";
@@ -172,6 +179,7 @@ async function note(
   { name, entrant, runs }: { name: string; entrant: Entrant; runs: Run[] },
 ): Promise<void> {
   const { peer, place: { pid } } = entrant;
+  await flushDisks();
   const cpuBefore = pid === undefined ? 0 : readCpuSeconds(pid);
   const all = await Promise.all(runs.map(measure));
   const serverCpuSeconds = pid === undefined ? 0 : readCpuSeconds(pid) - cpuBefore;
