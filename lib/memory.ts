@@ -5,7 +5,7 @@
  */
 
 const MIB = 1024 * 1024;
-/** Twice what the engine takes for pressure. */
+/** With its heap that is more than the engine lets come together before its first collection. */
 const PRESSURE_BYTES = 512 * MIB;
 
 export class MemoryKeeper {
@@ -43,9 +43,9 @@ function usedBytes(): number {
 }
 
 /**
- * The engine begins by itself, and works mostly beside the program, when buffers have grown by 64 MiB since it last did. This
- * one is gone at once, and as nobody touches it, it takes no memory. Its `gc()` stops the program, for ten times as long
- * (bench/README.md, "Collecting beside the work").
+ * The engine begins by itself, and works mostly beside the program, when buffers have grown too much since it last did. This
+ * one is gone at once, and as nobody touches it, it takes no memory. The runtime's `gc()` stops the program, for ten times
+ * as long (bench/README.md, "Collecting beside the work").
  */
 function beginCollection(): void {
   try {

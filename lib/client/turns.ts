@@ -2,7 +2,14 @@
 import { BACKUP } from "../limits.ts";
 
 export class Turns {
-  #dueAt = performance.now() + BACKUP.turnMs;
+  readonly #turnMs: number;
+  #dueAt: number;
+
+  /** @param turnMs how long the others wait */
+  constructor(turnMs: number = BACKUP.turnMs) {
+    this.#turnMs = turnMs;
+    this.#dueAt = performance.now() + turnMs;
+  }
 
   /** Whether the others have waited for long. Not each time: a turn takes longer than a file. */
   get isDue(): boolean {
@@ -11,6 +18,6 @@ export class Turns {
 
   async take(): Promise<void> {
     await new Promise((resolve) => setTimeout(resolve, 0));
-    this.#dueAt = performance.now() + BACKUP.turnMs;
+    this.#dueAt = performance.now() + this.#turnMs;
   }
 }
