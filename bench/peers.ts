@@ -3,13 +3,11 @@
  * its REST protocol to `rclone serve restic`, Borg with a local repository. All with their defaults.
  */
 import { join } from "node:path";
+import config from "../deno.json" with { type: "json" };
 import { findVersion, output, type Run } from "./measure.ts";
 
-const SERVER = new URL("../server.ts", import.meta.url).pathname;
-const CLIENT = new URL("../client.ts", import.meta.url).pathname;
-const RUN = ["run", "--no-prompt", "--quiet", "--allow-net", "--allow-read", "--allow-write"];
-/** As `deno task client` has it: less memory for young objects, at the same speed. */
-const CLIENT_FLAGS = ["--v8-flags=--max-semi-space-size=4"];
+const SERVER = taskArgs(config.tasks.server);
+const CLIENT = taskArgs(config.tasks.client);
 const LISTEN_MS = 10_000;
 const SECRET = "bench";
 
@@ -57,12 +55,12 @@ export async function findPeers(): Promise<Peer[]> {
 
 /** A run of our client. */
 export function client(...args: string[]): Run {
-  return { command: Deno.execPath(), args: [...RUN, ...CLIENT_FLAGS, CLIENT, ...args] };
+  return { command: Deno.execPath(), args: [...CLIENT, ...args] };
 }
 
 /** A run of a command of our server, which may run beside it. */
 export function server(...args: string[]): Run {
-  return { command: Deno.execPath(), args: [...RUN, SERVER, ...args] };
+  return { command: Deno.execPath(), args: [...SERVER, ...args] };
 }
 
 /** Takes over what lies in `data` below the folder, if there is something. */
@@ -143,6 +141,13 @@ async function readAddress(stderr: ReadableStream<Uint8Array<ArrayBuffer>>): Pro
     if (match !== null) return match[0];
   }
   throw new Error(`The server does not listen: ${log}`);
+}
+
+/** What follows `deno` where a task runs one of our programs. */
+function taskArgs(task: string): string[] {
+  const [, run, ...rest] = task.split(" ");
+  const program = rest.pop()!;
+  return [run, "--quiet", ...rest, new URL(`../${program}`, import.meta.url).pathname];
 }
 
 function findFreePort(): number {
