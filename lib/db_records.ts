@@ -90,6 +90,7 @@ export class RecordDatabase {
    */
   async areComplete(vault: number, ids: Uint8Array[], generation: number): Promise<boolean> {
     for (let from = 0; from < ids.length; from += IDS_PER_LOOKUP) {
+      if (from > 0 && from % LOOKUPS_PER_TURN === 0) await nextTurn();
       const some = ids.slice(from, from + IDS_PER_LOOKUP);
       const asked = [...some, ...Array(IDS_PER_LOOKUP - some.length).fill(some[0])];
       const count = this.#sql.number(COUNT_COMPLETE, vault, ...asked, generation);
