@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { dirname, join } from "node:path";
 import { sortRoots } from "../../lib/client/scan.ts";
+import { BACKUP } from "../../lib/limits.ts";
 import { comparePaths } from "../../lib/vault/path_order.ts";
 import { pseudoRandom } from "../vault/fixture.ts";
 import { checkContents, settle, viewSnapshot, withBackupBench } from "./backup_fixture.ts";
@@ -52,6 +53,29 @@ Deno.test("client backup stores what is there, and of an unchanged tree reads an
     const third = await backup();
     assert.equal(third.summary.files.new, 1);
     assert.equal(third.summary.bytesRead, 4);
+  });
+});
+
+Deno.test("client backup goes on where few files have changed among more than may wait for them", async () => {
+  await withBackupBench(async (bench) => {
+    const { source, backup } = bench;
+    const count = 3 * BACKUP.waitingEntriesMax;
+    const step = BACKUP.waitingEntriesMax / 4;
+    const name = (i: number) => join(source, `f${String(i).padStart(6, "0")}`);
+    for (let i = 0; i < count; i++) {
+      Deno.writeTextFileSync(name(i), i % step === 0 ? `${i}` : "");
+    }
+    Deno.writeFileSync(name(step), pseudoRandom(300 * KIB, 1)); // one that is read by itself
+    await settle();
+    const first = await backup();
+    assert.equal(first.summary.files.new, count, first.stderr);
+    for (let i = 0; i < count; i += 2 * step) Deno.writeTextFileSync(name(i), `${i} is another`);
+    Deno.writeFileSync(name(step), pseudoRandom(300 * KIB, 2));
+    const second = await backup();
+    assert.equal(second.code, 0, second.stderr);
+    const changed = count / step / 2 + 1;
+    assert.deepEqual(second.summary.files, { new: 0, changed, unchanged: count - changed });
+    await checkContents(bench, second.summary.snapshot);
   });
 });
 
