@@ -44,8 +44,8 @@ function usedBytes(): number {
 
 /**
  * The engine begins by itself, and works mostly beside the program, when buffers have grown too much since it last did. This
- * one is gone at once, and as nobody touches it, it takes no memory. The runtime's `gc()` stops the program, for ten times
- * as long (bench/README.md, "Collecting beside the work").
+ * one is gone at once, and as nobody touches it, it takes no memory. The runtime's `gc()` stops the program, several times as
+ * long (bench/README.md, "Collecting beside the work").
  */
 function beginCollection(): void {
   try {
