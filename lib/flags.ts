@@ -91,11 +91,12 @@ export function formatByteSize(bytes: number): string {
   return unit === 0 ? `${bytes} B` : `${value.toFixed(1)} ${SIZE_UNITS[unit]}iB`;
 }
 
-/** A whole number of at least `min`. */
-export function parseCount(text: string, { min = 1 } = {}): number {
+/** A whole number from `min` to `max`. */
+export function parseCount(text: string, { min = 1, max = Infinity } = {}): number {
   const value = /^\d+$/.test(text) ? Number(text) : NaN;
-  if (!Number.isSafeInteger(value) || value < min) {
-    throw new UsageError(`Cannot read number "${text}"`, { hint: `a whole number from ${min} on` });
+  if (!Number.isSafeInteger(value) || value < min || value > max) {
+    const range = max === Infinity ? `from ${min} on` : `from ${min} to ${max}`;
+    throw new UsageError(`Cannot read number "${text}"`, { hint: `a whole number ${range}` });
   }
   return value;
 }

@@ -367,13 +367,24 @@ export const EXPORT = {
   passesMax: 100,
 } as const;
 
+/** Of one command of the client. */
+export const WORKERS_MAX = 4;
+
+/** When a further worker is started. */
+export const SPARE_CORES = {
+  /** Of a core, for each thread that computes; with less, others have them. */
+  shareMin: 0.75,
+  /** Jobs over which it is smoothed. */
+  jobsNoted: 8,
+} as const;
+
 /** A file of patterns for `--exclude-file`. */
 export const EXCLUDE_FILE_BYTES_MAX = 1 * MIB;
 
 /** A backup's bounds, so that its memory grows neither with a file nor with a tree. */
 export const BACKUP = {
   /** Past this, further cores gain nothing over one connection to one server. */
-  workersMax: 4,
+  workersMax: WORKERS_MAX,
   /** Jobs of one worker that are under way, so that its core is never idle. */
   jobsPerWorker: 2,
   /** Files of 256 KiB and more go whole to a worker; from this size on they are cut once for all of them. */

@@ -43,8 +43,11 @@ Deno.test("parseByteSize() knows its units", () => {
   }
 });
 
-Deno.test("parseCount() takes whole numbers from its minimum on", () => {
+Deno.test("parseCount() takes whole numbers between its bounds", () => {
   assert.equal(parseCount("12"), 12);
+  assert.equal(parseCount("0", { min: 0, max: 4 }), 0);
+  assert.equal(parseCount("4", { max: 4 }), 4);
+  assert.throws(() => parseCount("5", { max: 4 }), /"5"/);
   for (const text of ["0", "-1", "1.5", "x", ""]) {
     assert.throws(() => parseCount(text), UsageError, text);
   }

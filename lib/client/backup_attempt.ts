@@ -21,6 +21,7 @@ import { KeptRecorder } from "./kept_recorder.ts";
 import type { KeptStore } from "./kept_store.ts";
 import { RecordSender } from "./record_sender.ts";
 import { RecordUse } from "./record_use.ts";
+import { WorkerCount } from "./spare_cores.ts";
 import type { TreeWalk } from "./tree_scanner.ts";
 import { TreeEmitter } from "./tree_emitter.ts";
 import { Turns } from "./turns.ts";
@@ -47,7 +48,8 @@ export interface AttemptOptions {
   /** Sum over all attempts. */
   sent: SentCount;
   interrupted: Promise<never>;
-  workers: number;
+  /** Undefined: as many as have a core. */
+  workers: number | undefined;
   /** Told of the tally as the pass begins, and of what the last snapshot had. */
   onPass: (tally: BackupTally, last: { entries: number; bytes: number } | undefined) => void;
 }
@@ -137,7 +139,8 @@ function makePool(
   };
   const sealer = new ContentSealer({ recordKey, session, sender });
   const runner = new JobRunner({ sealer, chunkTable, pathTable, turns: new Turns() });
-  return new JobPool({ setup, runner, workers });
+  const count = new WorkerCount({ fixed: workers, max: BACKUP.workersMax });
+  return new JobPool({ setup, runner, workers: count });
 }
 
 function openCursor(kept: KeptFile, { session }: VaultAccess): Promise<KeptCursor> {

@@ -1,7 +1,6 @@
 /** What `client backup` does once its walk has begun: it takes several times longer to load than to begin that. */
 import { ExitCode } from "../errors.ts";
 import { formatByteSize } from "../flags.ts";
-import { BACKUP } from "../limits.ts";
 import { escapeText } from "../log.ts";
 import { print, printError } from "../program.ts";
 import type { BackupPlan } from "./backup_attempt.ts";
@@ -43,7 +42,7 @@ export async function makeBackup(
     const result = await runBackup(vault, {
       plan: makePlan(options, { scanner, host: hostName(vault.profile.deviceName) }),
       interrupted,
-      workers: Math.min(BACKUP.workersMax, Math.max(1, navigator.hardwareConcurrency)),
+      workers: options.workers,
       onPass: (tally, expected) => progress.follow(tally, expected),
     });
     progress[Symbol.dispose]();

@@ -47,6 +47,8 @@ export interface JobResult {
   /** The piece's buffer, to be used again. */
   buffer?: Uint8Array<ArrayBuffer>;
   bytesRead: number;
+  /** That the process had (`spare_cores.ts`). */
+  cores?: number | undefined;
 }
 
 /** What a worker needs to begin. */

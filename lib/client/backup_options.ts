@@ -5,7 +5,7 @@ import { type FlagValues, parseFlags } from "../flags.ts";
 import { EXCLUDE_FILE_BYTES_MAX, VAULT } from "../limits.ts";
 import { escapeText } from "../log.ts";
 import { findPathFault } from "../vault/path_order.ts";
-import { JSON_FLAG, PROFILE_FLAG, profileOf } from "./command_flags.ts";
+import { JSON_FLAG, PROFILE_FLAG, profileOf, readWorkers, WORKERS_FLAG } from "./command_flags.ts";
 import type { ExcludeRules } from "./exclude.ts";
 import { loadExclude } from "./exclude_load.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
@@ -18,6 +18,7 @@ const FLAGS = {
   "exclude-file": { type: "string", multiple: true },
   tag: { type: "string", multiple: true },
   "one-file-system": { type: "boolean" },
+  ...WORKERS_FLAG,
   "dry-run": { type: "boolean" },
 } as const;
 
@@ -27,6 +28,7 @@ export interface BackupCommandOptions {
   tags: string[];
   isOneFileSystem: boolean;
   isDry: boolean;
+  workers: number | undefined;
   folder: ProfileFolder;
   json: boolean;
 }
@@ -49,6 +51,7 @@ export async function parseBackupOptions(args: string[]): Promise<BackupCommandO
     tags: checkTags(readTexts(values, "tag")),
     isOneFileSystem: values["one-file-system"] === true,
     isDry: values["dry-run"] === true,
+    workers: readWorkers(values),
     folder,
     json: values.json === true,
   };

@@ -8,8 +8,11 @@ import { RecordType } from "../record.ts";
 import { sealRecord } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
 import type { RecordSender } from "./record_sender.ts";
+import { ComputeMeter } from "./spare_cores.ts";
 
 export class ContentSealer {
+  /** Of sealing. */
+  readonly meter = new ComputeMeter();
   readonly #recordKey: Uint8Array;
   readonly #session: Session;
   readonly #sender: RecordSender;
@@ -46,7 +49,7 @@ export class ContentSealer {
   async #seal(plaintext: Uint8Array): Promise<Reference> {
     try {
       const content = { type: RecordType.DATA, links: [], plaintext };
-      const sealed = sealRecord(this.#recordKey, content);
+      const sealed = this.meter.measure(() => sealRecord(this.#recordKey, content));
       const reference = maskKey(this.#session, sealed);
       const { id, parts } = sealed;
       await this.#sender.send({ id, parts, release: () => parts.forEach(releaseBytes) });

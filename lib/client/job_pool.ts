@@ -1,10 +1,12 @@
 /**
- * Gives jobs to workers, which are started when there are full jobs for them; a few jobs of each are under way. Where little
- * has changed the main thread does it all: that takes less time than a worker needs to start.
+ * Gives jobs to workers, which are started when there are full jobs for them, and cores; a few jobs of each are under way.
+ * Where little has changed the main thread does it all: that takes less time than a worker needs to start. So it does
+ * where other programs have the cores.
  */
 import { BACKUP } from "../limits.ts";
 import type { FromWorker, Job, JobResult, SentCount, ToWorker, WorkerSetup } from "./backup_job.ts";
 import type { JobRunner } from "./job_runner.ts";
+import type { WorkerCount } from "./spare_cores.ts";
 import { decodeWorkerError } from "./worker_error.ts";
 
 interface Hand {
@@ -18,13 +20,15 @@ export interface JobPoolOptions {
   setup: WorkerSetup;
   /** Of the main thread. */
   runner: JobRunner;
-  workers: number;
+  workers: WorkerCount;
 }
 
 export class JobPool {
   readonly #options: JobPoolOptions;
   readonly #hands: Hand[] = [];
   #number = 0;
+  /** Jobs under way in the main thread. */
+  #ownJobs = 0;
   #failure: { error: unknown } | undefined;
   #wakers: (() => void)[] = [];
 
@@ -43,6 +47,9 @@ export class JobPool {
       if (this.#failure !== undefined) throw this.#failure.error;
       const hand = this.#freeHand();
       if (hand !== undefined) return { result: this.#give(hand, job) };
+      if (this.#hands.length === 0 && this.#ownJobs < BACKUP.jobsPerWorker) {
+        return { result: this.#runHere(job) };
+      }
       await new Promise<void>((resolve) => this.#wakers.push(resolve));
     }
   }
@@ -50,7 +57,7 @@ export class JobPool {
   /** A job that is not full: if no worker was needed so far, none is. */
   async startPart(job: Job): Promise<{ result: Promise<JobResult> }> {
     if (this.#hands.length > 0) return await this.start(job);
-    return { result: this.#options.runner.run(job) };
+    return { result: this.#runHere(job) };
   }
 
   /** Waits until all that the workers have sent is durable. */
@@ -69,12 +76,24 @@ export class JobPool {
     this.#fail(new Error("Backup ended"));
   }
 
-  /** The one with the fewest jobs; a new one before any has two. */
+  /** The one with the fewest jobs; a new one before any has two, if it would have a core. */
   #freeHand(): Hand | undefined {
     const [least] = this.#hands.toSorted((a, b) => a.jobs.size - b.jobs.size);
     if (least?.jobs.size === 0) return least;
-    if (this.#hands.length < this.#options.workers) return this.#startHand();
-    return least.jobs.size < BACKUP.jobsPerWorker ? least : undefined;
+    if (this.#options.workers.hasRoomBeside(this.#hands.length)) return this.#startHand();
+    return least !== undefined && least.jobs.size < BACKUP.jobsPerWorker ? least : undefined;
+  }
+
+  async #runHere(job: Job): Promise<JobResult> {
+    this.#ownJobs++;
+    try {
+      const result = await this.#options.runner.run(job);
+      this.#options.workers.note(result.cores);
+      return result;
+    } finally {
+      this.#ownJobs--;
+      this.#wake();
+    }
   }
 
   #startHand(): Hand {
@@ -107,6 +126,7 @@ export class JobPool {
       hand.draining?.resolve();
       return;
     }
+    this.#options.workers.note(message.result.cores);
     hand.jobs.get(message.number)?.resolve(message.result);
     hand.jobs.delete(message.number);
     this.#wake();

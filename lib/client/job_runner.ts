@@ -30,6 +30,7 @@ export class JobRunner {
       references: await references.all(),
       files,
       bytesRead,
+      cores: this.#sealer.meter.take(),
       ...(job.kind === "piece" ? { buffer: job.buffer } : {}),
     };
   }

@@ -7,7 +7,14 @@ import type { Entry } from "../vault/entry.ts";
 import { comparePaths, isWithin } from "../vault/path_order.ts";
 import type { Root } from "../vault/root.ts";
 import { findEntry, type Load } from "../vault/tree_reader.ts";
-import { JSON_FLAG, PROFILE_FLAG, profileOf, readText } from "./command_flags.ts";
+import {
+  JSON_FLAG,
+  PROFILE_FLAG,
+  profileOf,
+  readText,
+  readWorkers,
+  WORKERS_FLAG,
+} from "./command_flags.ts";
 import { showPath, showTime } from "./entry_text.ts";
 import { Interruption } from "./interrupt.ts";
 import type { ProfileFolder } from "./profile_folder.ts";
@@ -44,6 +51,7 @@ appears only when it is complete. What is damaged is named; all the rest is rest
                      always   replace them all
   --verify         read everything back from the disk and compare
   --dry-run        only show what would be done
+  --workers N      threads that write files, 0 to 4; without it as many as find a core free
 ${FILTER_HELP}
 ${PROFILE_HELP}
   --json           JSON on standard output: an object for each entry that failed, then a summary
@@ -59,6 +67,7 @@ const FLAGS = {
   overwrite: { type: "string" },
   verify: { type: "boolean" },
   "dry-run": { type: "boolean" },
+  ...WORKERS_FLAG,
 } as const;
 
 interface RestoreOptions {
@@ -70,6 +79,7 @@ interface RestoreOptions {
   overwrite: Overwrite;
   verify: boolean;
   isDry: boolean;
+  workers: number | undefined;
   json: boolean;
 }
 
@@ -118,9 +128,11 @@ function makeRestorer(
   },
 ): Restorer {
   const { bytes } = root.totals;
+  const { workers } = options;
   const makeLanes: ConstructorParameters<typeof Restorer>[0]["makeLanes"] = options.isDry
     ? undefined
-    : (onResult) => new RestoreLanes({ options: sessionOptions, session, bytes, onResult });
+    : (onResult) =>
+      new RestoreLanes({ options: sessionOptions, session, bytes, workers, onResult });
   const unmask = (reference: Parameters<typeof loader.unmask>[0]) => loader.unmask(reference);
   return new Restorer({ target, load, unmask, makeLanes, verify: options.verify, observer });
 }
@@ -237,6 +249,7 @@ function parseOptions(args: string[]): RestoreOptions {
     }),
     verify: values.verify === true,
     isDry: values["dry-run"] === true,
+    workers: readWorkers(values),
     json: values.json === true,
   };
 }

@@ -65,4 +65,6 @@ export interface JobResult {
   failures: JobFailure[];
   /** Bytes of contents that were written. */
   bytes: number;
+  /** That the process had (`spare_cores.ts`). */
+  cores?: number | undefined;
 }

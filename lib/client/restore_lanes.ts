@@ -1,6 +1,6 @@
 /**
- * Those who do the jobs of a restore: workers, each with a connection of its own, or for a small one the main thread.
- * A job waits until somebody has room for it; so no more jobs are in memory than are being done.
+ * Those who do the jobs of a restore: workers, each with a connection of its own, or for a small one, and where other
+ * programs have the cores, the main thread. A job waits until somebody has room for it; so no more jobs are in memory than are being done.
  */
 import { HoldfastError } from "../errors.ts";
 import { RESTORE } from "../limits.ts";
@@ -9,6 +9,7 @@ import type { JobResult, RestoreJob } from "./restore_job.ts";
 import { RestoreWriter } from "./restore_writer.ts";
 import type { FromWorker, ToWorker } from "./restore_worker.ts";
 import type { SessionOptions, VaultClientSession } from "./session_v4.ts";
+import { WorkerCount } from "./spare_cores.ts";
 import { decodeWorkerError } from "./worker_error.ts";
 
 /** Does several jobs at a time. */
@@ -27,11 +28,14 @@ export interface LanesOptions {
   session: VaultClientSession;
   /** Bytes to restore, as far as is known. */
   bytes: number;
+  /** Undefined: as many as have a core. */
+  workers?: number | undefined;
   onResult: (job: RestoreJob, result: JobResult) => void;
 }
 
 export class RestoreLanes {
   readonly #options: LanesOptions;
+  readonly #workers: WorkerCount;
   readonly #lanes: BusyLane[] = [];
   readonly #failed: RestoreJob[] = [];
   readonly #running = new Map<RestoreJob, Promise<void>>();
@@ -40,6 +44,7 @@ export class RestoreLanes {
 
   constructor(options: LanesOptions) {
     this.#options = options;
+    this.#workers = new WorkerCount({ fixed: options.workers, max: RESTORE.workersMax });
   }
 
   /** Jobs that were begun and are not done: their temporary files may be there. */
@@ -74,6 +79,7 @@ export class RestoreLanes {
     busy.jobs++;
     const running = busy.lane.run(job).then(
       (result) => {
+        this.#workers.note(result.cores);
         if (!this.#isStopped) this.#options.onResult(job, result);
       },
       (error) => {
@@ -89,21 +95,18 @@ export class RestoreLanes {
 
   #findLane(): BusyLane | undefined {
     const free = this.#lanes.find(({ jobs }) => jobs < RESTORE.jobsPerWorker);
-    if (free !== undefined || this.#lanes.length >= this.#lanesMax()) return free;
-    const lane = { lane: this.#openLane(), jobs: 0 };
-    this.#lanes.push(lane);
-    return lane;
+    if (free !== undefined) return free;
+    const isWorker = this.#options.bytes > RESTORE.inlineBytesMax &&
+      this.#workers.hasRoomBeside(this.#lanes.length);
+    if (!isWorker && this.#lanes.length > 0) return undefined;
+    const lane = isWorker ? new WorkerLane(this.#options.options) : this.#openMainLane();
+    const busy = { lane, jobs: 0 };
+    this.#lanes.push(busy);
+    return busy;
   }
 
-  #lanesMax(): number {
-    if (this.#options.bytes <= RESTORE.inlineBytesMax) return 1;
-    return Math.min(RESTORE.workersMax, navigator.hardwareConcurrency);
-  }
-
-  #openLane(): Lane {
-    const { bytes, session, options } = this.#options;
-    if (bytes > RESTORE.inlineBytesMax) return new WorkerLane(options);
-    const writer = new RestoreWriter(session);
+  #openMainLane(): Lane {
+    const writer = new RestoreWriter(this.#options.session);
     return {
       run: (job) => writer.run(job),
       stop: () => Promise.resolve(writer.stop()),

@@ -19,6 +19,7 @@ import {
 import { recordError } from "./record_loader.ts";
 import type { JobFailure, JobFile, JobPiece, JobResult, RestoreJob } from "./restore_job.ts";
 import type { VaultClientSession } from "./session_v4.ts";
+import { ComputeMeter } from "./spare_cores.ts";
 
 const DISK_FULL_HINT = "what is there is complete; with more room, restore again: files that " +
   "are there are not written again";
@@ -39,6 +40,7 @@ interface FileState {
 
 export class RestoreWriter {
   readonly #session: VaultClientSession;
+  readonly #meter = new ComputeMeter();
   #isStopped = false;
 
   constructor(session: VaultClientSession) {
@@ -56,7 +58,7 @@ export class RestoreWriter {
     const running = new RunningJob(job, () => this.#isStopped);
     running.writeEmptyFiles();
     if (job.records.length > 0) await this.#getRecords(job, running);
-    return running.result();
+    return { ...running.result(), cores: this.#meter.take() };
   }
 
   async #getRecords(job: RestoreJob, running: RunningJob): Promise<void> {
@@ -83,7 +85,7 @@ export class RestoreWriter {
     const { id, key } = records[index];
     try {
       if (state !== RecordState.FOUND) return recordError(id, state);
-      const opened = openRecord(record, { id, key });
+      const opened = this.#meter.measure(() => openRecord(record, { id, key }));
       running.write(index, opened.plaintext);
       opened.release();
     } catch (error) {

@@ -79,6 +79,27 @@ Deno.test("client backup goes on where few files have changed among more than ma
   });
 });
 
+Deno.test("client backup stores the same with workers and without", async () => {
+  await withBackupBench(async ({ source, backup, ...bench }) => {
+    const bytes = [BACKUP.hugeFileBytes + 5, ...Array<number>(20).fill(600 * KIB)];
+    for (let i = 0; i < 200; i++) bytes.push(64 * KIB + i);
+    const name = (i: number) => join(source, `f${i}`);
+    bytes.forEach((size, i) => Deno.writeFileSync(name(i), pseudoRandom(size, i)));
+    await settle();
+    const first = await backup("--workers", "0");
+    assert.equal(first.code, 0, first.stderr);
+    bytes.forEach((_, i) => Deno.utimeSync(name(i), i, i));
+    const second = await backup("--workers", "2");
+    assert.equal(second.code, 0, second.stderr);
+    assert.equal(second.summary.bytesRead, first.summary.bytesRead);
+    assert.ok(second.summary.bytesSent < 200 * KIB, second.stdout); // entries
+    await checkContents({ source, backup, ...bench }, second.summary.snapshot);
+    const wrong = await backup("--workers", "5");
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.stderr, /--workers: Cannot read number "5"[^]*from 0 to 4/);
+  });
+});
+
 Deno.test("client backup sends little of a large file with one byte more at its front", async () => {
   await withBackupBench(async ({ source, backup, profile }) => {
     const path = join(source, "large");

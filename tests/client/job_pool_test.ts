@@ -4,24 +4,80 @@ import type { FileToRead, Job, JobResult, WorkerSetup } from "../../lib/client/b
 import type { ContentSealer } from "../../lib/client/content_sealer.ts";
 import { JobPool } from "../../lib/client/job_pool.ts";
 import { JobRunner } from "../../lib/client/job_runner.ts";
+import { ComputeMeter, WorkerCount } from "../../lib/client/spare_cores.ts";
 import { Turns } from "../../lib/client/turns.ts";
 import { withFolder } from "../folder.ts";
 
 const TABLE = new Uint32Array(256);
 
-Deno.test("jobs that are not full are done in the main thread, and start no worker", async () => {
-  const jobs: Job[] = [];
-  const done: JobResult = { references: [], files: [], bytesRead: 0 };
-  const run = (job: Job) => (jobs.push(job), Promise.resolve(done));
-  const runner = { run } as unknown as JobRunner;
-  const pool = new JobPool({ setup: {} as WorkerSetup, runner, workers: 2 });
-  const job: Job = { kind: "small", files: [] };
-  for (let i = 0; i < 3; i++) {
-    const { result } = await pool.startPart(job);
-    assert.equal(await result, done);
+/** Does nothing; what it is given ends when it is told to. */
+class IdleRunner {
+  readonly jobs: Job[] = [];
+  #ends: ((result: JobResult) => void)[] = [];
+
+  run(job: Job): Promise<JobResult> {
+    this.jobs.push(job);
+    return new Promise((resolve) => this.#ends.push(resolve));
   }
-  assert.deepEqual(jobs, [job, job, job]);
+
+  /** @param cores that the process had meanwhile */
+  end(cores?: number): JobResult {
+    const result = { references: [], files: [], bytesRead: 0, cores };
+    this.#ends.shift()!(result);
+    return result;
+  }
+}
+
+function openPool(cores: number): { pool: JobPool; runner: IdleRunner } {
+  const runner = new IdleRunner();
+  const pool = new JobPool({
+    setup: {} as WorkerSetup,
+    runner: runner as unknown as JobRunner,
+    workers: new WorkerCount({ fixed: undefined, max: 2, cores }),
+  });
+  return { pool, runner };
+}
+
+const SMALL: Job = { kind: "small", files: [] };
+
+Deno.test("jobs that are not full are done in the main thread, and start no worker", async () => {
+  const { pool, runner } = openPool(2);
+  for (let i = 0; i < 3; i++) {
+    const { result } = await pool.startPart(SMALL);
+    assert.equal(runner.end(), await result);
+  }
+  assert.deepEqual(runner.jobs, [SMALL, SMALL, SMALL]);
   assert.equal(pool.sent.length, 0);
+  pool.close();
+});
+
+Deno.test("where others have the cores, jobs are done in the main thread, a few at a time", async () => {
+  const { pool, runner } = openPool(0);
+  const first = await pool.start(SMALL);
+  await pool.start(SMALL);
+  let isStarted = false;
+  const third = pool.start(SMALL).then(() => isStarted = true);
+  await new Promise((resolve) => setTimeout(resolve, 0));
+  assert.deepEqual([runner.jobs.length, isStarted], [2, false]);
+  const result = runner.end(0.2);
+  assert.equal(await first.result, result);
+  await third;
+  assert.equal(runner.jobs.length, 3);
+  assert.equal(pool.sent.length, 0);
+  pool.close();
+});
+
+Deno.test("a worker is started as soon as there is a core for it", async () => {
+  const { pool, runner } = openPool(0);
+  let jobs = 0;
+  for (; pool.sent.length === 0 && jobs < 100; jobs++) {
+    const { result } = await pool.start(SMALL);
+    result.catch(() => {}); // the worker has nowhere to connect to
+    if (pool.sent.length > 0) break;
+    runner.end(2);
+    await result;
+  }
+  assert.ok(jobs > 1 && jobs < 10, `${jobs} jobs`);
   pool.close();
 });
 
@@ -49,6 +105,7 @@ function makeFiles(folder: string, count: number): FileToRead[] {
 /** How often others came to their turn before the job was done. */
 async function countTurns(job: Job, turns: Turns | undefined): Promise<number> {
   const sealer = {
+    meter: new ComputeMeter(),
     ready: () => Promise.resolve(),
     seal: () => Promise.resolve({ id: new Uint8Array(32), maskedKey: new Uint8Array(32) }),
   } as unknown as ContentSealer;

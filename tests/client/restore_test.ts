@@ -129,7 +129,7 @@ Deno.test("restore gives back everything: contents, modes, times, links, holes, 
   });
 });
 
-Deno.test("restore writes large trees with workers, and large files in parts", async () => {
+Deno.test("restore writes large trees, and large files in parts, with workers and without", async () => {
   await withVault(async (vault) => {
     const entries: TestEntry[] = [dir("/data")];
     const large = pseudoRandom(20_000_000, 9);
@@ -141,11 +141,14 @@ Deno.test("restore writes large trees with workers, and large files in parts", a
       }
     }
     await vault.snapshot(entries);
-    const to = join(vault.folder, "out");
-    const ran = await vault.run("restore", "latest", "--to", to, "--json");
-    assert.equal(ran.code, 0, ran.stderr);
-    checkEverything(to, entries);
-    assert.equal(summary(ran.stdout).files, 1801);
+    for (const workers of ["0", "2"]) {
+      const to = join(vault.folder, workers);
+      const args = ["--to", to, "--workers", workers, "--json"];
+      const ran = await vault.run("restore", "latest", ...args);
+      assert.equal(ran.code, 0, ran.stderr);
+      checkEverything(to, entries);
+      assert.equal(summary(ran.stdout).files, 1801);
+    }
   });
 });
 
