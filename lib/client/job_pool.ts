@@ -84,7 +84,13 @@ export class JobPool {
     return least !== undefined && least.jobs.size < BACKUP.jobsPerWorker ? least : undefined;
   }
 
-  async #runHere(job: Job): Promise<JobResult> {
+  #runHere(job: Job): Promise<JobResult> {
+    const result = this.#run(job);
+    result.catch(() => {}); // told to whoever waits for it
+    return result;
+  }
+
+  async #run(job: Job): Promise<JobResult> {
     this.#ownJobs++;
     try {
       const result = await this.#options.runner.run(job);

@@ -1,6 +1,7 @@
 /**
  * Those who do the jobs of a restore: workers, each with a connection of its own, or for a small one, and where other
- * programs have the cores, the main thread. A job waits until somebody has room for it; so no more jobs are in memory than are being done.
+ * programs have the cores, the main thread. A job waits until somebody has room for it; so no more jobs are in memory than
+ * are being done.
  */
 import { HoldfastError } from "../errors.ts";
 import { RESTORE } from "../limits.ts";

@@ -67,6 +67,21 @@ Deno.test("where others have the cores, jobs are done in the main thread, a few 
   pool.close();
 });
 
+Deno.test("a job that fails in the main thread tells whoever waits for it, whenever that is", async () => {
+  for (const start of ["start", "startPart"] as const) {
+    const runner = { run: () => Promise.reject(new Error("no connection")) };
+    const pool = new JobPool({
+      setup: {} as WorkerSetup,
+      runner: runner as unknown as JobRunner,
+      workers: new WorkerCount({ fixed: 0, max: 2 }),
+    });
+    const { result } = await pool[start](SMALL);
+    await new Promise((resolve) => setTimeout(resolve, 0)); // nobody has waited yet
+    await assert.rejects(result, /no connection/);
+    pool.close();
+  }
+});
+
 Deno.test("a worker is started as soon as there is a core for it", async () => {
   const { pool, runner } = openPool(0);
   let jobs = 0;
