@@ -181,11 +181,11 @@ async function addRun(
   { keep, tally }: PassOptions,
 ): Promise<void> {
   const { segment, from, to, files, bytes } = run;
-  const { kept, firstPath, lastPath, lines, references } = segment;
+  const { kept, firstPath, lastPath, references } = segment;
   const totals = { entries: to - from, files, bytes };
   const item = { reference: kept.reference, path: firstPath, totals };
   if (isWholeSegment(run) && await builder.addSegment(item, lastPath)) keep(segment);
-  else for (let at = from; at < to; at++) await builder.addLine(lines[at], references);
+  else await builder.addLines(segment.known(from, to), references);
   tally.doneEntries += to - from;
   tally.doneBytes += bytes;
 }

@@ -3,7 +3,7 @@
  * the time of making text of them. They are made of the text, and leave to it whatever numbers cannot tell.
  */
 import { VAULT } from "../limits.ts";
-import type { BareEntry, EntryType, OneExtent } from "../vault/entry_line.ts";
+import type { BareEntry, EntryType, KnownLine, OneExtent } from "../vault/entry_line.ts";
 
 const TYPES: EntryType[] = ["file", "dir"];
 /** What `encodeEntry()` (`vault/entry.ts`) writes before, between and behind the numbers of a line. */
@@ -66,6 +66,14 @@ export class EntryStamps {
       numbers[i + 4] === entry.gid && numbers[i + 5] === entry.mtimeMs &&
       numbers[i + 6] === entry.ctimeMs && numbers[i + 7] === entry.inode &&
       numbers[i + 8] === entry.nlink && entry.target === undefined;
+  }
+
+  /** What numbers tell of an entry; undefined if its line has to tell. */
+  said(at: number): Pick<KnownLine, "type" | "size" | "extent"> | undefined {
+    const numbers = this.#numbers;
+    const i = at * NUMBERS;
+    if (numbers[i + PLACE] === NOT_SAID) return undefined;
+    return { type: TYPES[numbers[i]], size: numbers[i + 1], extent: this.extent(at) };
   }
 
   /** Where the contents of an entry are of which {@link fits} can tell; undefined if it has none. */

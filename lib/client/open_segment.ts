@@ -9,8 +9,11 @@ import {
   encodeLineStart,
   endsLine,
   isLineOf,
+  type KnownLine,
   type OneExtent,
+  readLine,
   readOneExtent,
+  readPath,
 } from "../vault/entry_line.ts";
 import type { Reference } from "../vault/session.ts";
 import { decodeText } from "../vault/text_record.ts";
@@ -85,6 +88,20 @@ export class OpenSegment {
     if (extent === undefined) return line.startsWith(',"', end) ? this.entry(at) : undefined;
     if (extent.length !== entry.size || entry.type !== "file") return undefined;
     return this.#inOneRecord(extent);
+  }
+
+  /** The lines from one to before another: of entries that {@link contentsIfSame} has told contents of. */
+  *known(from: number, to: number): Generator<KnownLine> {
+    const { stamps } = this.kept;
+    for (let at = from; at < to; at++) {
+      const line = this.lines[at];
+      const said = stamps?.said(at);
+      if (said === undefined) yield readLine(line);
+      else {
+        const { type, size, extent } = said;
+        yield { line, path: readPath(line), type, size, extent };
+      }
+    }
   }
 
   #inOneRecord({ place, offset, length }: OneExtent): Contents | undefined {

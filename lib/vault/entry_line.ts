@@ -36,6 +36,13 @@ export interface OneExtent {
   length: number;
 }
 
+/** A line of an entry, and what it says. */
+export interface KnownLine extends Pick<BareEntry, "path" | "type" | "size"> {
+  line: string;
+  /** Of contents that lie in one record; undefined for others, and for none. */
+  extent: OneExtent | undefined;
+}
+
 const PATH_AT = '{"path":"'.length;
 /** In the text of a path each quotation mark has a backslash before it, so this is not in one. */
 const BEHIND_PATH = '","type":"';
@@ -81,24 +88,34 @@ export function readOneExtent(line: string, at: number): OneExtent | undefined {
     : undefined;
 }
 
-/** Path, type and size in a line that is known to be an entry. */
-export function readLineStart(line: string): Pick<BareEntry, "path" | "type" | "size"> {
-  const end = line.indexOf(BEHIND_PATH, PATH_AT);
-  const text = line.slice(PATH_AT, end);
-  const path = text.includes("\\") ? JSON.parse(`"${text}"`) as string : text;
-  const typeAt = end + BEHIND_PATH.length;
+/** What a line says that is known to be an entry. */
+export function readLine(line: string): KnownLine {
+  const typeAt = pathEnd(line) + BEHIND_PATH.length;
   const typeEnd = line.indexOf('"', typeAt);
   const sizeAt = typeEnd + BEHIND_TYPE.length;
   const size = Number(line.slice(sizeAt, line.indexOf(",", sizeAt)));
-  return { path, type: line.slice(typeAt, typeEnd) as EntryType, size };
+  const extentsAt = line.lastIndexOf(EXTENTS);
+  const extent = extentsAt < 0 ? undefined : readOneExtent(line, extentsAt);
+  return {
+    line,
+    path: readPath(line),
+    type: line.slice(typeAt, typeEnd) as EntryType,
+    size,
+    extent,
+  };
 }
 
-/** Where the contents begin in a line that is known to be an entry; -1 if it has none. */
-export function contentsAt(line: string): number {
-  return line.lastIndexOf(EXTENTS);
+/** The path in a line that is known to be an entry. */
+export function readPath(line: string): string {
+  const text = line.slice(PATH_AT, pathEnd(line));
+  return text.includes("\\") ? JSON.parse(`"${text}"`) as string : text;
 }
 
-/** The line with another index for its one extent, which begins at that place. */
-export function moveLine(line: string, at: number, { place, offset, length }: OneExtent): string {
-  return `${line.slice(0, at)}${EXTENTS}[${place},${offset},${length}]]}`;
+/** A line that has one extent, with another index for it. */
+export function moveLine(line: string, { place, offset, length }: OneExtent): string {
+  return `${line.slice(0, line.lastIndexOf(EXTENTS))}${EXTENTS}[${place},${offset},${length}]]}`;
+}
+
+function pathEnd(line: string): number {
+  return line.indexOf(BEHIND_PATH, PATH_AT);
 }

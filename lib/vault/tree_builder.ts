@@ -4,7 +4,7 @@
  */
 import { RecordType } from "../record.ts";
 import { decodeEntry, encodeEntry, type Entry } from "./entry.ts";
-import { contentsAt, moveLine, readLineStart, readOneExtent } from "./entry_line.ts";
+import { type KnownLine, moveLine } from "./entry_line.ts";
 import { encodeIndexItem, type IndexItem, type Totals } from "./index_record.ts";
 import { keyedHash } from "./keyed_hash.ts";
 import { comparePaths } from "./path_order.ts";
@@ -58,29 +58,32 @@ export class TreeBuilder {
    */
   async add(entry: Entry): Promise<void> {
     const references = (entry.extents?.length ?? 0) + (entry.lists?.length ?? 0);
-    await this.#addItem(
-      { path: entry.path, type: entry.type, size: entry.size, references },
-      (table) => encodeEntry(entry, table),
-    );
+    await this.#makeRoom(references);
+    await this.#addItem(entry, (table) => encodeEntry(entry, table));
   }
 
   /**
-   * Takes the next entry as its line in another segment, with that one's references: for one that is known to be an entry.
+   * Takes the next entries as their lines in another segment, with that one's references.
    *
-   * @throws {RangeError} if it is not behind the one before it in path order
+   * @throws {RangeError} if one is not behind the one before it in path order
    */
-  async addLine(line: string, references: Reference[]): Promise<void> {
-    const start = readLineStart(line);
-    const at = contentsAt(line);
-    const extent = at < 0 ? undefined : readOneExtent(line, at);
-    if (extent !== undefined) {
-      const encode = (table: ReferenceTable) => {
+  async addLines(lines: Iterable<KnownLine>, references: Reference[]): Promise<void> {
+    for (const known of lines) {
+      const { line, size, extent } = known;
+      if (extent === undefined && size > 0) {
+        await this.add(decodeEntry(line, references));
+        continue;
+      }
+      // Most lines end no record: then there is nothing to wait for, which takes longer than all the rest.
+      const room = this.#makeRoom(extent === undefined ? 0 : 1);
+      if (room !== undefined) await room;
+      const closing = this.#addItem(known, (table) => {
+        if (extent === undefined) return line;
         const place = table.add(references[extent.place]);
-        return place === extent.place ? line : moveLine(line, at, { ...extent, place });
-      };
-      await this.#addItem({ ...start, references: 1 }, encode);
-    } else if (start.size > 0) await this.add(decodeEntry(line, references));
-    else await this.#addItem({ ...start, references: 0 }, () => line);
+        return place === extent.place ? line : moveLine(line, { ...extent, place });
+      });
+      if (closing !== undefined) await closing;
+    }
   }
 
   /**
@@ -114,19 +117,22 @@ export class TreeBuilder {
     }
   }
 
-  async #addItem(
-    { path, type, size, references }: Pick<Entry, "path" | "type" | "size"> & {
-      references: number;
-    },
+  /** Closes the open segment if so many references may not fit. */
+  #makeRoom(references: number): Promise<void> | undefined {
+    return this.#level(0).run.hasRoom(references) ? undefined : this.#close(0);
+  }
+
+  /** Adds an entry to the open segment, and closes that if it ends there. */
+  #addItem(
+    { path, type, size }: Pick<Entry, "path" | "type" | "size">,
     encode: (table: ReferenceTable) => string,
-  ): Promise<void> {
+  ): Promise<void> | undefined {
     this.#follow(path);
     this.#lastPath = path;
     const level = this.#level(0);
-    if (!level.run.hasRoom(references)) await this.#close(0);
     level.run.add(encode);
     addItem(level, path, { entries: 1, files: type === "file" ? 1 : 0, bytes: size });
-    if (this.#ends(0, path)) await this.#close(0);
+    return this.#ends(0, path) ? this.#close(0) : undefined;
   }
 
   /** Emits the open record of a level and enters it one level up. */

@@ -65,15 +65,17 @@ Deno.test("OpenSegment knows each entry by its state, and no other; its lines ma
         }
       }
     }
-    const again = new TreeBuilder({ pathTable, emit: store.emit });
-    for (const line of segment.lines) await again.addLine(line, segment.references);
-    const { top } = await again.finish();
-    assert.equal(top.id.toHex(), segment.kept.reference.id.toHex());
+    for (const opened of [segment, stamped(segment)]) {
+      const again = new TreeBuilder({ pathTable, emit: store.emit });
+      await again.addLines(opened.known(0, entries.length), opened.references);
+      const { top } = await again.finish();
+      assert.equal(top.id.toHex(), segment.kept.reference.id.toHex());
+    }
   }));
 });
 
 Deno.test("lines among others, with other references, are still the same entries", async () => {
-  await checkAsync(fc.asyncProperty(someEntries, async (entries) => {
+  await checkAsync(fc.asyncProperty(someEntries, fc.boolean(), async (entries, isStamped) => {
     const store = new PlainStore();
     const segment = await open(entries, store);
     const contents: ReturnType<typeof decodeSegment>[] = [];
@@ -81,6 +83,7 @@ Deno.test("lines among others, with other references, are still the same entries
       if (content.type === RecordType.SEGMENT) contents.push(decodeSegment(content));
       return store.emit(content);
     };
+    const opened = isStamped ? stamped(segment) : segment;
     const builder = new TreeBuilder({ pathTable, emit });
     // Comes before all others, and brings a reference: so all others have another index.
     const first = entryOf("/", {
@@ -88,7 +91,7 @@ Deno.test("lines among others, with other references, are still the same entries
       extents: [{ reference: referenceOf(99, 3), offset: 0, length: 5 }],
     });
     await builder.add(first);
-    for (const line of segment.lines) await builder.addLine(line, segment.references);
+    await builder.addLines(opened.known(0, entries.length), opened.references);
     await builder.finish();
     assert.deepEqual(contents.flat(), [first, ...entries]);
   }));
