@@ -367,7 +367,7 @@ export const EXPORT = {
   passesMax: 100,
 } as const;
 
-/** Of one command of the client. */
+/** Workers of one command of the client. */
 export const WORKERS_MAX = 4;
 
 /** When a further worker is started. */

@@ -74,7 +74,7 @@ export class TreeBuilder {
         await this.add(decodeEntry(line, references));
         continue;
       }
-      // Most lines end no record: then there is nothing to wait for, which takes longer than all the rest.
+      // Most lines end no record, and then nothing is waited for: there may be very many.
       const room = this.#makeRoom(extent === undefined ? 0 : 1);
       if (room !== undefined) await room;
       const closing = this.#addItem(known, (table) => {

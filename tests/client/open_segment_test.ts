@@ -68,8 +68,11 @@ Deno.test("OpenSegment knows each entry by its state, and no other; its lines ma
     for (const opened of [segment, stamped(segment)]) {
       const again = new TreeBuilder({ pathTable, emit: store.emit });
       await again.addLines(opened.known(0, entries.length), opened.references);
-      const { top } = await again.finish();
+      const { top, totals } = await again.finish();
       assert.equal(top.id.toHex(), segment.kept.reference.id.toHex());
+      const files = entries.filter(({ type }) => type === "file");
+      const bytes = files.reduce((sum, { size }) => sum + size, 0);
+      assert.deepEqual(totals, { entries: entries.length, files: files.length, bytes });
     }
   }));
 });
