@@ -19,8 +19,8 @@ there.
   --tag TEXT           tag the snapshot
   --one-file-system    stay on the file systems of the paths
   --dry-run            only show which files would be read; nothing is sent
-  --workers N          threads that read and encrypt, 0 to 4; without it as many as find a core
-                       free
+  --workers N          threads that read and encrypt, 0 to 4; with 0 the main thread does it all;
+                       without the flag as many as find a core free
 ${PROFILE_HELP}
   --json               one JSON object on standard output
 

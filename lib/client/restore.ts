@@ -51,7 +51,8 @@ appears only when it is complete. What is damaged is named; all the rest is rest
                      always   replace them all
   --verify         read everything back from the disk and compare
   --dry-run        only show what would be done
-  --workers N      threads that write files, 0 to 4; without it as many as find a core free
+  --workers N      threads that write files, 0 to 4; with 0 the main thread does it all; without
+                   the flag as many as find a core free
 ${FILTER_HELP}
 ${PROFILE_HELP}
   --json           JSON on standard output: an object for each entry that failed, then a summary
