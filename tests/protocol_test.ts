@@ -14,7 +14,7 @@ const CODECS: {
   name: string;
   size: number;
   message: fc.Arbitrary<unknown>;
-  // deno-lint-ignore no-explicit-any
+  // deno-lint-ignore no-explicit-any -- each row has messages of its own type
   encode: (message: any) => Uint8Array;
   decode: (bytes: Uint8Array) => unknown;
 }[] = [

@@ -8,7 +8,7 @@ import { ProtocolError } from "../errors.ts";
 /** Longest name that usual file systems take, in bytes. */
 const STORED_NAME_BYTES_MAX = 255;
 /** Control characters, and what Windows does not allow in a name. Separators are gone by then. */
-// deno-lint-ignore no-control-regex
+// deno-lint-ignore no-control-regex -- control characters are what is looked for
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f<>:"|?*]/g;
 /** A `%` that would read as an escape is escaped too, or two names could meet. */
 const LOOKS_ESCAPED = /%(?=[0-9A-Fa-f]{2})/g;

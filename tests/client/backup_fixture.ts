@@ -108,7 +108,7 @@ export interface BackupBench {
 }
 
 export interface BackupRan extends Ran {
-  // deno-lint-ignore no-explicit-any
+  // deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
   summary: any;
 }
 

@@ -82,7 +82,7 @@ export class DeviceBench {
   }
 }
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
 export type Fields = any;
 
 export async function withDevices(test: (bench: DeviceBench) => Promise<void>): Promise<void> {

@@ -6,7 +6,7 @@ import { file, withVault } from "./vault_fixture.ts";
 
 const DAY_MS = 24 * 3600 * 1000;
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
 function json(text: string): any[] {
   return text.trim() === "" ? [] : text.trim().split("\n").map((line) => JSON.parse(line));
 }

@@ -16,7 +16,7 @@ import { listFiles, runServer } from "../programs.ts";
 import { makeRecord, random, TestClock, type TestRecord } from "./fixture.ts";
 import { type StoreBench, withStoreBench } from "./store_bench.ts";
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
 function json(text: string): any {
   return JSON.parse(text.trim().split("\n").at(-1)!);
 }

@@ -6,7 +6,7 @@ import { runClient } from "../client/run_client.ts";
 import { withFolder } from "../folder.ts";
 import { runServer } from "../programs.ts";
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
 function json(text: string): any[] {
   return text.trim().split("\n").map((line) => JSON.parse(line));
 }

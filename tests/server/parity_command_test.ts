@@ -7,7 +7,7 @@ import { withFolder } from "../folder.ts";
 import { listFiles, runServer, ServerProcess, waitUntil } from "../programs.ts";
 import { random } from "./fixture.ts";
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
 const first = (text: string): any => JSON.parse(text.trim().split("\n")[0]);
 
 /** Flips a byte in each pack. */

@@ -8,7 +8,7 @@ import { listFiles, runServer } from "../programs.ts";
 import { makeRecord } from "./fixture.ts";
 import { withStoreBench } from "./store_bench.ts";
 
-// deno-lint-ignore no-explicit-any
+// deno-lint-ignore no-explicit-any -- JSON of a program, checked by what is asserted of it
 function json(text: string): any {
   return JSON.parse(text.trim().split("\n")[0]);
 }
