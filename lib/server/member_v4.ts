@@ -4,6 +4,7 @@
  */
 import { ByteReader, equalBytes } from "../bytes.ts";
 import type { RecordDatabase } from "../db_records.ts";
+import { isNoSpace } from "../durable.ts";
 import { decodeStatement, EventKind, type Statement } from "../journal.ts";
 import { decodeCommit } from "../journal_body.ts";
 import { STORE, WIRE } from "../limits.ts";
@@ -60,11 +61,15 @@ export class Member {
     return permissionsOf(findRole(this.vault.journal.state, this.login));
   }
 
-  /** Keeps when a device was here last. */
+  /** Keeps when a device was here last, if there is room: who restores needs none, and a full disk must let them in. */
   async noteSeen(timeMs: number): Promise<void> {
     const { store, vault, login } = this.#options;
     if (login.kind !== LoginKind.DEVICE) return;
-    await store.db.noteSeen(vault.number, { device: login.id, timeMs });
+    try {
+      await store.db.noteSeen(vault.number, { device: login.id, timeMs });
+    } catch (error) {
+      if (!isNoSpace(error)) throw error;
+    }
   }
 
   /** OPEN. @throws {RequestError} */

@@ -24,6 +24,8 @@ const SERVER = new URL("../../server.ts", import.meta.url).pathname;
 export class TestServer {
   readonly dataPath: string;
   port = 0;
+  /** What it has logged since it was started last. */
+  log = "";
   #child: Deno.ChildProcess | undefined;
 
   readonly #args: string[];
@@ -45,17 +47,19 @@ export class TestServer {
       ...["--listen", `127.0.0.1:${this.port}`, ...this.#args],
     ]).spawn();
     this.#child = child;
-    const [own, rest] = child.stderr.tee();
-    void rest.pipeTo(new WritableStream()); // a full pipe would stop it
-    let log = "";
-    for await (const text of own.pipeThrough(new TextDecoderStream())) {
-      log += text;
-      const match = /127\.0\.0\.1:(\d+)/.exec(log);
-      if (match === null) continue;
-      this.port = Number(match[1]);
-      return;
-    }
-    assert.fail(`the server does not listen: ${log}`);
+    this.log = "";
+    let port: string | undefined;
+    const listening = Promise.withResolvers<string>();
+    const note = new WritableStream<string>({
+      write: (text) => {
+        this.log += text;
+        port ??= /127\.0\.0\.1:(\d+)\D/.exec(this.log)?.[1];
+        if (port !== undefined) listening.resolve(port);
+      },
+      close: () => listening.reject(new Error(`the server does not listen: ${this.log}`)),
+    });
+    void child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(note); // to its end: a full pipe would stop it
+    this.port = Number(await listening.promise);
   }
 
   async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {

@@ -123,18 +123,13 @@ Deno.test({
           const write = (name: string, bytes: number) =>
             Deno.writeFileSync(join(source, name), random(bytes));
           const backup = async () => summarize(await client("backup", source, "--json"));
-          const reservePath = join(server.dataPath, "reserve");
-          const sizeOf = (path: string) => {
-            try {
-              return Deno.statSync(path).size;
-            } catch {
-              return 0;
-            }
-          };
+          // While it is being made the file is of any size, for a moment of the right one too.
+          const isMade = () => server.log.includes("reserve made");
           write("a", 2 * MIB);
           const first = await backup();
           assert.equal(first.code, 0, first.stderr);
-          await waitUntil("the reserve is there", () => sizeOf(reservePath) === 4 * MIB);
+          await waitUntil("the reserve is there", isMade);
+          assert.equal(Deno.statSync(join(server.dataPath, "reserve")).size, 4 * MIB);
           fillDisk(join(disk, "ballast"));
           write("b", 8 * MIB);
           const refused = await backup();
@@ -156,9 +151,43 @@ Deno.test({
           await server.start(); // with the disk as it is
           assert.equal((await client("snapshots")).code, 0);
           Deno.removeSync(join(disk, "ballast"));
-          await waitUntil("the reserve is there again", () => sizeOf(reservePath) === 4 * MIB);
+          await waitUntil("the reserve is there again", isMade);
           const second = await backup();
           assert.equal(second.code, 0, second.stderr);
+        } finally {
+          await server.stop("SIGKILL");
+        }
+      })),
+});
+
+Deno.test({
+  name: "a full disk without a reserve lets those in who restore",
+  ignore: !MOUNT,
+  fn: () =>
+    withDisk("24m", (disk) =>
+      withFolder(async (folder) => {
+        const server = new TestServer(disk, ["--reserve", "off"]);
+        await server.start();
+        try {
+          const profile = ["--profile", join(folder, "profile")];
+          const client = (...args: string[]) => runClient([...args, ...profile], { cwd: folder });
+          const code = ["--recovery-file", join(folder, "code")];
+          const made = await client("init", await server.invite(), "--device", "test", ...code);
+          assert.equal(made.code, 0, made.stderr);
+          const source = join(folder, "source");
+          Deno.mkdirSync(source);
+          Deno.writeFileSync(join(source, "a"), random(MIB));
+          assert.equal((await client("backup", source)).code, 0);
+          fillDisk(join(disk, "ballast"));
+          const target = join(folder, "out");
+          const restored = await client("restore", "latest", "--to", target, "--verify");
+          assert.equal(restored.code, 0, restored.stderr);
+          const listed = await client("snapshots");
+          assert.equal(listed.code, 0, listed.stderr);
+          Deno.writeFileSync(join(source, "b"), random(MIB));
+          const refused = await client("backup", source);
+          assert.equal(refused.code, 4, refused.stderr);
+          assert.match(refused.stderr, /disk is full/);
         } finally {
           await server.stop("SIGKILL");
         }
