@@ -63,10 +63,13 @@ export class Reserve {
 
   /** Does work that must go on, with the reserve if there is no other room. It must be fit to be done twice. */
   async guard<T>(work: () => Promise<T>): Promise<T> {
+    const spent = this.#spent;
     try {
       return await work();
     } catch (error) {
-      if (!this.notice(error)) throw error;
+      if (!isNoSpace(error)) throw error;
+      const wasSpent = this.#spent > spent; // by another, meanwhile: after this failed, it may be
+      if (!this.spend() && !wasSpent) throw error;
       return await work();
     }
   }

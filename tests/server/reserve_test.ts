@@ -64,6 +64,15 @@ Deno.test("the reserve takes room, gives it at once, and comes back", async () =
     assert.equal(open().isFull, false); // a server that starts tries first
     clock.shiftMs += 60_000;
     await reserve.tick();
+    tries = 0;
+    await reserve.guard(async () => {
+      if (++tries === 2) return;
+      reserve.spend(); // another one, after this found no room and before it could say so
+      throw full;
+    });
+    assert.equal(tries, 2);
+    clock.shiftMs += 60_000;
+    await reserve.tick();
     assert.deepEqual([reserve.isFull, Deno.statSync(path).size], [false, 2 * MIB]);
     Deno.truncateSync(path, 0);
     Deno.truncateSync(path, 2 * MIB); // a copy with holes holds no room
