@@ -71,11 +71,12 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   for await (const batch of entries) {
     for (const scanned of batch) {
       const { entry } = scanned;
-      if (kept?.covers(entry.path) === false) {
+      let contents = runs?.take(entry);
+      if (contents === undefined && kept?.covers(entry.path) === false) {
         await endRun();
         await kept.cover(entry.path);
+        contents = runs?.take(entry);
       }
-      const contents = runs?.take(entry);
       if (contents !== undefined) {
         countUnchanged(entry, tally);
         use.add(entry, contents);

@@ -4,14 +4,34 @@
  */
 
 const MULTIPLIER = 0x9e3779b1;
+const ASCII_MAX = 0x7f;
+
+const encoder = new TextEncoder();
 
 /** A number from 0 to 2^32 - 1. `seed` (0 to 255) keeps different uses apart. */
 export function keyedHash(table: Uint32Array, seed: number, bytes: Uint8Array): number {
   let hash = table[seed];
-  for (let i = 0; i < bytes.length; i++) {
-    hash = Math.imul(hash ^ table[bytes[i]], MULTIPLIER);
-    hash ^= hash >>> 15;
+  for (let i = 0; i < bytes.length; i++) hash = mix(hash, table[bytes[i]]);
+  return finish(hash);
+}
+
+/** The same of a text's bytes in UTF-8, which most texts need not be turned into: a buffer for each path takes longer. */
+export function keyedTextHash(table: Uint32Array, seed: number, text: string): number {
+  let hash = table[seed];
+  for (let i = 0; i < text.length; i++) {
+    const unit = text.charCodeAt(i);
+    if (unit > ASCII_MAX) return keyedHash(table, seed, encoder.encode(text));
+    hash = mix(hash, table[unit]);
   }
-  hash = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
-  return (hash ^ (hash >>> 13)) >>> 0;
+  return finish(hash);
+}
+
+function mix(hash: number, value: number): number {
+  const mixed = Math.imul(hash ^ value, MULTIPLIER);
+  return mixed ^ (mixed >>> 15);
+}
+
+function finish(hash: number): number {
+  const mixed = Math.imul(hash ^ (hash >>> 16), 0x85ebca6b);
+  return (mixed ^ (mixed >>> 13)) >>> 0;
 }

@@ -6,7 +6,7 @@ import { RecordType } from "../record.ts";
 import { decodeEntry, encodeEntry, type Entry } from "./entry.ts";
 import { type KnownLine, moveLine } from "./entry_line.ts";
 import { encodeIndexItem, type IndexItem, type Totals } from "./index_record.ts";
-import { keyedHash } from "./keyed_hash.ts";
+import { keyedTextHash } from "./keyed_hash.ts";
 import { comparePaths } from "./path_order.ts";
 import { endsRun, INDEX_RUN, SEGMENT_RUN } from "./runs.ts";
 import type { ReferenceTable } from "./reference_table.ts";
@@ -42,7 +42,6 @@ export class TreeBuilder {
   readonly #pathTable: Uint32Array;
   readonly #emit: Emit;
   readonly #levels: Level[] = [];
-  readonly #encoder = new TextEncoder();
   #lastPath: string | undefined;
 
   /** @param pathTable from the write secret */
@@ -167,7 +166,7 @@ export class TreeBuilder {
 
   #ends(number: number, path: string): boolean {
     const { items, chars } = this.#level(number).run;
-    const hash = () => keyedHash(this.#pathTable, number, this.#encoder.encode(path));
+    const hash = () => keyedTextHash(this.#pathTable, number, path);
     return endsRun(number === 0 ? SEGMENT_RUN : INDEX_RUN, { items, chars, hash });
   }
 
