@@ -13,7 +13,7 @@ import { RECORD_ID_BYTES, RecordType } from "../record.ts";
 import type { RecordContent } from "../vault/seal.ts";
 import { TAG_BYTES } from "../vault/aead.ts";
 import { MASKED_KEY_BYTES, type Reference } from "../vault/session.ts";
-import { EntryStamps } from "./entry_stamps.ts";
+import { EntryStamps } from "../vault/entry_stamps.ts";
 import { BlockSealer } from "./kept_seal.ts";
 
 const MAGIC = new TextEncoder().encode("holdfast kept 3\n");
@@ -43,8 +43,8 @@ export interface KeptHead {
 export interface KeptSegment {
   reference: Reference;
   content: RecordContent;
-  /** Made of its contents when it is kept. */
-  stamps?: EntryStamps;
+  /** Made of its contents when it is kept, if there are none. */
+  stamps?: EntryStamps | undefined;
 }
 
 /** Writes a kept file block by block; until {@link KeptWriter.finish} nobody takes it for one. */

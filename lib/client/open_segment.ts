@@ -93,13 +93,13 @@ export class OpenSegment {
   /** The lines from one to before another: of entries that {@link contentsIfSame} has told contents of. */
   *known(from: number, to: number): Generator<KnownLine> {
     const { stamps } = this.kept;
-    for (let at = from; at < to; at++) {
-      const line = this.lines[at];
-      const said = stamps?.said(at);
-      if (said === undefined) yield readLine(line);
+    for (let number = from; number < to; number++) {
+      const line = this.lines[number];
+      const said = stamps?.said(number);
+      if (said === undefined) yield readLine(line, number);
       else {
         const { type, size, extent } = said;
-        yield { line, path: readPath(line), type, size, extent };
+        yield { line, path: readPath(line), type, size, extent, stamps, number };
       }
     }
   }

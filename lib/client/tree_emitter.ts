@@ -4,8 +4,9 @@
  */
 import { releaseBytes } from "../bytes.ts";
 import { RecordType } from "../record.ts";
-import { type RecordContent, sealRecord } from "../vault/seal.ts";
+import { sealRecord } from "../vault/seal.ts";
 import { maskKey, type Reference, type Session } from "../vault/session.ts";
+import type { Emit } from "../vault/tree_builder.ts";
 import type { KeptCursor } from "./kept_cursor.ts";
 import type { KeptRecorder } from "./kept_recorder.ts";
 import type { OpenSegment } from "./open_segment.ts";
@@ -34,7 +35,7 @@ export class TreeEmitter {
   };
 
   /** The builders' way out; see `Emit`. The contents are gone then. */
-  readonly emit = async (content: RecordContent): Promise<Reference> => {
+  readonly emit: Emit = async (content, stamps) => {
     const { recordKey, session, sender, kept, recorder } = this.#options;
     const { id, key, parts } = sealRecord(recordKey, content);
     const known = kept?.known(id);
@@ -43,7 +44,7 @@ export class TreeEmitter {
     if (known?.isThere !== true) await sender.send({ id, parts, release });
     else release();
     if (content.type === RecordType.SEGMENT) {
-      recorder.addSegment({ reference, content }, known?.number);
+      recorder.addSegment({ reference, content, stamps }, known?.number);
     }
     if (content.type === RecordType.INDEX) this.indexes.push(reference);
     releaseBytes(content.plaintext);

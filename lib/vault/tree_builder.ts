@@ -5,6 +5,7 @@
 import { RecordType } from "../record.ts";
 import { decodeEntry, encodeEntry, type Entry } from "./entry.ts";
 import { type KnownLine, moveLine } from "./entry_line.ts";
+import { type EntryStamps, StampList } from "./entry_stamps.ts";
 import { encodeIndexItem, type IndexItem, type Totals } from "./index_record.ts";
 import { keyedTextHash } from "./keyed_hash.ts";
 import { comparePaths } from "./path_order.ts";
@@ -14,8 +15,12 @@ import type { RecordContent } from "./seal.ts";
 import type { Reference } from "./session.ts";
 import { TextRun } from "./text_run.ts";
 
-/** Seals and stores a record, or finds that it is there already; gives its reference. */
-export type Emit = (content: RecordContent) => Promise<Reference>;
+/**
+ * Seals and stores a record, or finds that it is there already; gives its reference.
+ *
+ * @param stamps of the entries, if it is a segment
+ */
+export type Emit = (content: RecordContent, stamps?: EntryStamps) => Promise<Reference>;
 
 /** Where a snapshot's entries are. */
 export interface Tree {
@@ -42,6 +47,8 @@ export class TreeBuilder {
   readonly #pathTable: Uint32Array;
   readonly #emit: Emit;
   readonly #levels: Level[] = [];
+  /** Of the open segment. */
+  readonly #stamps = new StampList();
   #lastPath: string | undefined;
 
   /** @param pathTable from the write secret */
@@ -58,7 +65,11 @@ export class TreeBuilder {
   async add(entry: Entry): Promise<void> {
     const references = (entry.extents?.length ?? 0) + (entry.lists?.length ?? 0);
     await this.#makeRoom(references);
-    await this.#addItem(entry, (table) => encodeEntry(entry, table));
+    await this.#addItem(entry, (table) => {
+      const line = encodeEntry(entry, table);
+      this.#stamps.add(entry, table);
+      return line;
+    });
   }
 
   /**
@@ -77,9 +88,10 @@ export class TreeBuilder {
       const room = this.#makeRoom(extent === undefined ? 0 : 1);
       if (room !== undefined) await room;
       const closing = this.#addItem(known, (table) => {
-        if (extent === undefined) return line;
-        const place = table.add(references[extent.place]);
-        return place === extent.place ? line : moveLine(line, { ...extent, place });
+        const place = extent === undefined ? 0 : table.add(references[extent.place]);
+        this.#stamps.copy(known, place);
+        if (extent === undefined || place === extent.place) return line;
+        return moveLine(line, { ...extent, place });
       });
       if (closing !== undefined) await closing;
     }
@@ -137,13 +149,13 @@ export class TreeBuilder {
   /** Emits the open record of a level and enters it one level up. */
   async #close(number: number): Promise<void> {
     const level = this.#level(number);
-    const content = number === 0
-      ? level.run.take(RecordType.SEGMENT)
-      : level.run.take(RecordType.INDEX, { level: number });
+    const [content, stamps] = number === 0
+      ? [level.run.take(RecordType.SEGMENT), this.#stamps.take()]
+      : [level.run.take(RecordType.INDEX, { level: number }), undefined];
     const { firstPath: path, totals } = level;
     level.totals = { entries: 0, files: 0, bytes: 0 };
     level.closed++;
-    await this.#enter(number + 1, { reference: await this.#emit(content), path, totals });
+    await this.#enter(number + 1, { reference: await this.#emit(content, stamps), path, totals });
   }
 
   /** Adds a record of the level below. */

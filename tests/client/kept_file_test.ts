@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { DamagedError } from "../../lib/errors.ts";
 import { RecordType } from "../../lib/record.ts";
-import { EntryStamps } from "../../lib/client/entry_stamps.ts";
+import { EntryStamps } from "../../lib/vault/entry_stamps.ts";
 import { KeptFile, type KeptSegment, KeptWriter } from "../../lib/client/kept_file.ts";
 import { KeptRecorder } from "../../lib/client/kept_recorder.ts";
 import { KeptStore } from "../../lib/client/kept_store.ts";

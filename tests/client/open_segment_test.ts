@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { EntryStamps } from "../../lib/client/entry_stamps.ts";
+import { EntryStamps } from "../../lib/vault/entry_stamps.ts";
 import { OpenSegment } from "../../lib/client/open_segment.ts";
 import { DamagedError } from "../../lib/errors.ts";
 import { RecordType } from "../../lib/record.ts";
@@ -9,7 +9,7 @@ import { comparePaths } from "../../lib/vault/path_order.ts";
 import { ReferenceTable } from "../../lib/vault/reference_table.ts";
 import { deriveWriteKeys } from "../../lib/vault/secrets.ts";
 import { encodeText } from "../../lib/vault/text_record.ts";
-import { TreeBuilder } from "../../lib/vault/tree_builder.ts";
+import { type Emit, TreeBuilder } from "../../lib/vault/tree_builder.ts";
 import { decodeSegment } from "../../lib/vault/tree_reader.ts";
 import { check, checkAsync } from "../property.ts";
 import { entryOf, PlainStore, referenceOf } from "../vault/fixture.ts";
@@ -98,6 +98,32 @@ Deno.test("lines among others, with other references, are still the same entries
     await builder.finish();
     assert.deepEqual(contents.flat(), [first, ...entries]);
   }));
+});
+
+Deno.test("a segment is made with the stamps that its text has", async () => {
+  await checkAsync(fc.asyncProperty(someEntries, fc.boolean(), async (entries, isKnown) => {
+    const store = new PlainStore();
+    const segment = stamped(await open(entries, store));
+    const builder = new TreeBuilder({ pathTable, emit: emitChecking(store) });
+    const size = 5;
+    const extents = [{ reference: referenceOf(99, 3), offset: 0, length: size }];
+    await builder.add(entryOf("/", { type: "file", size, extents })); // moves all other references
+    if (isKnown) await builder.addLines(segment.known(0, entries.length), segment.references);
+    else for (const entry of entries) await builder.add(entry);
+    await builder.finish();
+  }));
+});
+
+Deno.test("the list of stamps grows with its segment, and begins anew with the next", async () => {
+  const store = new PlainStore();
+  const emit = emitChecking(store);
+  const builder = new TreeBuilder({ pathTable, emit });
+  const paths = Array.from({ length: 20_000 }, (_, n) => `/${String(n).padStart(6, "0")}`);
+  for (const [n, path] of paths.entries()) {
+    await builder.add(entryOf(path, { mtimeMs: n, type: n % 7 === 0 ? "dir" : "file" }));
+  }
+  await builder.finish();
+  assert.ok(emit.counts.length > 3 && Math.max(...emit.counts) > 1024, String(emit.counts));
 });
 
 Deno.test("what is no entry is damage, or another entry, and never contents", () => {
@@ -205,6 +231,29 @@ Deno.test("stamps of another segment are damage", async () => {
   const kept = { ...one.kept, stamps: EntryStamps.of(other.kept.content.plaintext) };
   assert.throws(() => new OpenSegment(kept, { number: 0, canBeKept: true }), DamagedError);
 });
+
+/** Compares the stamps of each segment with those that are read out of its text. */
+function emitChecking(store: PlainStore): Emit & { counts: number[] } {
+  const counts: number[] = [];
+  const emit: Emit = (content, stamps) => {
+    if (content.type === RecordType.SEGMENT) {
+      assert.ok(stamps);
+      const read = EntryStamps.of(content.plaintext);
+      const entries = decodeSegment(content);
+      assert.deepEqual([stamps.count, read.count], [entries.length, entries.length]);
+      for (const [at, entry] of entries.entries()) {
+        assert.deepEqual(stamps.said(at), read.said(at));
+        assert.equal(stamps.fits(at, entry), read.fits(at, entry));
+        for (const other of others(bare(entry))) {
+          assert.equal(stamps.fits(at, other), read.fits(at, other));
+        }
+      }
+      counts.push(stamps.count);
+    } else assert.equal(stamps, undefined);
+    return store.emit(content);
+  };
+  return Object.assign(emit, { counts });
+}
 
 /** Of the segment's second entry. */
 function assertNotSame(segment: OpenSegment, entry: Entry, text: string): void {

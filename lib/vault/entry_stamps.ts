@@ -1,9 +1,12 @@
 /**
  * What the file system told of the entries of a segment, as numbers beside its text: comparing numbers takes a tenth of
- * the time of making text of them. They are made of the text, and leave to it whatever numbers cannot tell.
+ * the time of making text of them. They leave to the text whatever numbers cannot tell.
  */
 import { VAULT } from "../limits.ts";
-import type { BareEntry, EntryType, KnownLine, OneExtent } from "../vault/entry_line.ts";
+import type { Entry, Extent } from "./entry.ts";
+import type { BareEntry, EntryType, KnownLine, OneExtent } from "./entry_line.ts";
+import type { ReferenceTable } from "./reference_table.ts";
+import type { Reference } from "./session.ts";
 
 const TYPES: EntryType[] = ["file", "dir"];
 /** What `encodeEntry()` (`vault/entry.ts`) writes before, between and behind the numbers of a line. */
@@ -19,11 +22,16 @@ const NUMBERS = 1 + FIELDS.length + 2;
 const PLACE = NUMBERS - 2;
 /** In place of a place: there are no contents; the line has to tell. */
 const [NO_CONTENTS, NOT_SAID] = [-1, -2];
+/** Entries for which a list has room at the beginning: of an ordinary segment. */
+const STARTING_COUNT = 1024;
+const NO_EXTENTS: Extent[] = [];
+const NOTHING = { offset: 0 };
 
 export class EntryStamps {
   readonly #numbers: Float64Array<ArrayBuffer>;
 
-  private constructor(numbers: Float64Array<ArrayBuffer>) {
+  /** @param numbers as {@link StampList} and {@link EntryStamps.of} make them */
+  constructor(numbers: Float64Array<ArrayBuffer>) {
     this.#numbers = numbers;
   }
 
@@ -49,6 +57,11 @@ export class EntryStamps {
   /** In this machine's order of bytes. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return new Uint8Array(this.#numbers.buffer);
+  }
+
+  /** Copies the numbers of an entry to a place among those of others. */
+  copyTo(others: Float64Array, { at, number }: { at: number; number: number }): void {
+    for (let i = 0; i < NUMBERS; i++) others[at + i] = this.#numbers[number * NUMBERS + i];
   }
 
   /** Number of the entries. */
@@ -83,6 +96,76 @@ export class EntryStamps {
     if (place === NO_CONTENTS) return undefined;
     return { place, offset: this.#numbers[i + PLACE + 1], length: this.#numbers[i + 1] };
   }
+}
+
+/** Collects the numbers of a segment while it is being made: reading them out of its text takes several times longer. */
+export class StampList {
+  #numbers = new Float64Array(STARTING_COUNT * NUMBERS);
+  #count = 0;
+
+  /** @param table has the entry's references */
+  add(entry: Entry, table: ReferenceTable): void {
+    const at = this.#next();
+    const numbers = this.#numbers;
+    const contents = contentsOf(entry);
+    if (contents === undefined) {
+      numbers[at + PLACE] = NOT_SAID;
+      return;
+    }
+    const { reference, offset } = contents;
+    numbers[at] = TYPES.indexOf(entry.type);
+    numbers[at + 1] = entry.size;
+    numbers[at + 2] = entry.mode;
+    numbers[at + 3] = entry.uid;
+    numbers[at + 4] = entry.gid;
+    numbers[at + 5] = entry.mtimeMs;
+    numbers[at + 6] = entry.ctimeMs;
+    numbers[at + 7] = entry.inode;
+    numbers[at + 8] = entry.nlink;
+    numbers[at + PLACE] = reference === undefined ? NO_CONTENTS : table.add(reference);
+    numbers[at + PLACE + 1] = offset;
+  }
+
+  /** Takes over what is said of a line, with another index for its reference if it has one. */
+  copy({ stamps, number, extent }: KnownLine, place: number): void {
+    const at = this.#next();
+    const numbers = this.#numbers;
+    if (stamps === undefined) {
+      numbers[at + PLACE] = NOT_SAID;
+      return;
+    }
+    stamps.copyTo(numbers, { at, number });
+    if (extent !== undefined) numbers[at + PLACE] = place;
+  }
+
+  /** The stamps; then the list is empty again. */
+  take(): EntryStamps {
+    const numbers = this.#numbers.slice(0, this.#count * NUMBERS);
+    this.#count = 0;
+    return new EntryStamps(numbers);
+  }
+
+  /** Where the numbers of the next entry go. */
+  #next(): number {
+    const at = this.#count++ * NUMBERS;
+    if (at === this.#numbers.length) {
+      const longer = new Float64Array(2 * at);
+      longer.set(this.#numbers);
+      this.#numbers = longer;
+    }
+    return at;
+  }
+}
+
+/** Where the contents of an entry are; without a reference if there are none; undefined if that is more than numbers tell. */
+function contentsOf(entry: Entry): { reference?: Reference; offset: number } | undefined {
+  const { type, size, extents = NO_EXTENTS, lists } = entry;
+  if (type === "symlink" || lists !== undefined) return undefined;
+  if (size === 0) return NOTHING;
+  const [extent] = extents;
+  const isSaid = extents.length === 1 && extent.reference !== undefined &&
+    extent.offset + size <= VAULT.plaintextBytesMax;
+  return isSaid ? extent : undefined;
 }
 
 /** Goes through a line from left to right. */
