@@ -409,7 +409,7 @@ export const BACKUP = {
   /** Entries that wait for the contents of an earlier one. */
   waitingEntriesMax: 4_096,
   /** How long the walk, or a look at what it has left, may keep all else in the main thread from its turn. */
-  turnMs: 50,
+  turnMs: 100,
   /** Entries in a message from the thread that walks, and messages that it may be ahead. */
   scanBatchEntries: 512,
   scanBatchesAheadMax: 24,

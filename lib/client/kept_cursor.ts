@@ -123,8 +123,14 @@ export class KeptCursor {
    * @returns its contents
    */
   passUnchanged(entry: Entry): Contents | undefined {
-    if (this.#segment === undefined || this.#at === this.#segment.lines.length) return undefined;
-    const contents = this.#guard(() => this.#segment?.contentsIfSame(this.#at, entry));
+    const segment = this.#segment;
+    if (segment === undefined || this.#at === segment.lines.length) return undefined;
+    let contents: Contents | undefined;
+    try {
+      contents = segment.contentsIfSame(this.#at, entry);
+    } catch (error) {
+      this.#endAtDamage(error);
+    }
     if (contents === undefined || !this.#isWhole(contents) || this.isSparse(contents)) {
       return undefined;
     }
@@ -175,12 +181,16 @@ export class KeptCursor {
     try {
       return look();
     } catch (error) {
-      if (!(error instanceof DamagedError)) throw error;
-      this.#onDamage();
-      this.#isDone = true;
-      this.#segment = undefined;
+      this.#endAtDamage(error);
       return undefined;
     }
+  }
+
+  #endAtDamage(error: unknown): void {
+    if (!(error instanceof DamagedError)) throw error;
+    this.#onDamage();
+    this.#isDone = true;
+    this.#segment = undefined;
   }
 
   #isWhole({ extents = [], lists = [] }: Contents): boolean {

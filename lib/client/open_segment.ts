@@ -13,7 +13,6 @@ import {
   type OneExtent,
   readLine,
   readOneExtent,
-  readPath,
 } from "../vault/entry_line.ts";
 import type { Reference } from "../vault/session.ts";
 import { decodeText } from "../vault/text_record.ts";
@@ -95,12 +94,7 @@ export class OpenSegment {
     const { stamps } = this.kept;
     for (let number = from; number < to; number++) {
       const line = this.lines[number];
-      const said = stamps?.said(number);
-      if (said === undefined) yield readLine(line, number);
-      else {
-        const { type, size, extent } = said;
-        yield { line, path: readPath(line), type, size, extent, stamps, number };
-      }
+      yield stamps?.known(line, number) ?? readLine(line, number);
     }
   }
 

@@ -117,8 +117,8 @@ export function readPath(line: string): string {
   return text.includes("\\") ? JSON.parse(`"${text}"`) as string : text;
 }
 
-/** A line that has one extent, with another index for it. */
-export function moveLine(line: string, { place, offset, length }: OneExtent): string {
+/** A line that has one extent, with another index for that. */
+export function moveLine(line: string, place: number, { offset, length }: OneExtent): string {
   return `${line.slice(0, line.lastIndexOf(EXTENTS))}${EXTENTS}[${place},${offset},${length}]]}`;
 }
 

@@ -4,7 +4,13 @@
  */
 import { VAULT } from "../limits.ts";
 import type { Entry, Extent } from "./entry.ts";
-import type { BareEntry, EntryType, KnownLine, OneExtent } from "./entry_line.ts";
+import {
+  type BareEntry,
+  type EntryType,
+  type KnownLine,
+  type OneExtent,
+  readPath,
+} from "./entry_line.ts";
 import type { ReferenceTable } from "./reference_table.ts";
 import type { Reference } from "./session.ts";
 
@@ -81,12 +87,20 @@ export class EntryStamps {
       numbers[i + 8] === entry.nlink && entry.target === undefined;
   }
 
-  /** What numbers tell of an entry; undefined if its line has to tell. */
-  said(at: number): Pick<KnownLine, "type" | "size" | "extent"> | undefined {
+  /** What numbers and a line tell of the entry with that number; undefined if only the line can. */
+  known(line: string, number: number): KnownLine | undefined {
     const numbers = this.#numbers;
-    const i = at * NUMBERS;
+    const i = number * NUMBERS;
     if (numbers[i + PLACE] === NOT_SAID) return undefined;
-    return { type: TYPES[numbers[i]], size: numbers[i + 1], extent: this.extent(at) };
+    return {
+      line,
+      path: readPath(line),
+      type: TYPES[numbers[i]],
+      size: numbers[i + 1],
+      extent: this.extent(number),
+      stamps: this,
+      number,
+    };
   }
 
   /** Where the contents of an entry are of which {@link fits} can tell; undefined if it has none. */

@@ -91,7 +91,7 @@ export class TreeBuilder {
         const place = extent === undefined ? 0 : table.add(references[extent.place]);
         this.#stamps.copy(known, place);
         if (extent === undefined || place === extent.place) return line;
-        return moveLine(line, { ...extent, place });
+        return moveLine(line, place, extent);
       });
       if (closing !== undefined) await closing;
     }
