@@ -9,11 +9,11 @@ import {
   encodeLineStart,
   endsLine,
   isLineOf,
-  type KnownLine,
   type OneExtent,
   readLine,
   readOneExtent,
 } from "../vault/entry_line.ts";
+import type { KnownLine } from "../vault/entry_stamps.ts";
 import type { Reference } from "../vault/session.ts";
 import { decodeText } from "../vault/text_record.ts";
 import type { KeptSegment } from "./kept_file.ts";
@@ -94,7 +94,7 @@ export class OpenSegment {
     const { stamps } = this.kept;
     for (let number = from; number < to; number++) {
       const line = this.lines[number];
-      yield stamps?.known(line, number) ?? readLine(line, number);
+      yield stamps?.known(line, number) ?? { ...readLine(line), stamps: undefined, number };
     }
   }
 

@@ -3,7 +3,6 @@
  * in the last snapshot, and an object for each would take longer to make than all that is done with it.
  */
 import { VAULT } from "../limits.ts";
-import type { EntryStamps } from "./entry_stamps.ts";
 
 export type EntryType = "file" | "dir" | "symlink";
 
@@ -38,13 +37,10 @@ export interface OneExtent {
 }
 
 /** A line of an entry, and what it says. */
-export interface KnownLine extends Pick<BareEntry, "path" | "type" | "size"> {
+export interface LineFacts extends Pick<BareEntry, "path" | "type" | "size"> {
   line: string;
   /** Of contents that lie in one record; undefined for others, and for none. */
   extent: OneExtent | undefined;
-  /** What says so beside the line, and the number of the entry there; undefined where only the line does. */
-  stamps: EntryStamps | undefined;
-  number: number;
 }
 
 const PATH_AT = '{"path":"'.length;
@@ -92,8 +88,8 @@ export function readOneExtent(line: string, at: number): OneExtent | undefined {
     : undefined;
 }
 
-/** What a line says that is known to be an entry, with its number among others. */
-export function readLine(line: string, number: number): KnownLine {
+/** What a line says that is known to be an entry. */
+export function readLine(line: string): LineFacts {
   const typeAt = pathEnd(line) + BEHIND_PATH.length;
   const typeEnd = line.indexOf('"', typeAt);
   const sizeAt = typeEnd + BEHIND_TYPE.length;
@@ -106,8 +102,6 @@ export function readLine(line: string, number: number): KnownLine {
     type: line.slice(typeAt, typeEnd) as EntryType,
     size,
     extent,
-    stamps: undefined,
-    number,
   };
 }
 

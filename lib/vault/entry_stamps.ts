@@ -7,7 +7,7 @@ import type { Entry, Extent } from "./entry.ts";
 import {
   type BareEntry,
   type EntryType,
-  type KnownLine,
+  type LineFacts,
   type OneExtent,
   readPath,
 } from "./entry_line.ts";
@@ -32,6 +32,13 @@ const [NO_CONTENTS, NOT_SAID] = [-1, -2];
 const STARTING_COUNT = 1024;
 const NO_EXTENTS: Extent[] = [];
 const NOTHING = { offset: 0 };
+
+/** A line of a segment that is there already. */
+export interface KnownLine extends LineFacts {
+  /** What says the same beside the line, and the number of the entry there; undefined where only the line does. */
+  stamps: EntryStamps | undefined;
+  number: number;
+}
 
 export class EntryStamps {
   readonly #numbers: Float64Array<ArrayBuffer>;

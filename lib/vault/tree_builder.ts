@@ -4,8 +4,8 @@
  */
 import { RecordType } from "../record.ts";
 import { decodeEntry, encodeEntry, type Entry } from "./entry.ts";
-import { type KnownLine, moveLine } from "./entry_line.ts";
-import { type EntryStamps, StampList } from "./entry_stamps.ts";
+import { moveLine } from "./entry_line.ts";
+import { type EntryStamps, type KnownLine, StampList } from "./entry_stamps.ts";
 import { encodeIndexItem, type IndexItem, type Totals } from "./index_record.ts";
 import { keyedTextHash } from "./keyed_hash.ts";
 import { comparePaths } from "./path_order.ts";
