@@ -4,7 +4,7 @@
  * in one pass, and their pieces sealed by all workers.
  */
 import { BACKUP } from "../limits.ts";
-import { keyedHash } from "../vault/keyed_hash.ts";
+import { keyedTextHash } from "../vault/keyed_hash.ts";
 import type { Extent } from "../vault/entry.ts";
 import { SMALL_FILE_BYTES_MAX } from "../vault/small_files.ts";
 import type { Reference } from "../vault/session.ts";
@@ -30,7 +30,6 @@ interface Collection {
 export class FileJobs {
   readonly #options: FileJobsOptions;
   readonly #huge: HugeFileReader;
-  readonly #encoder = new TextEncoder();
   #small = emptyCollection("small");
   #large = emptyCollection("large");
 
@@ -63,8 +62,8 @@ export class FileJobs {
     const { jobBytesMin, jobBytesMax, jobFilesMax } = BACKUP;
     if (collection.bytes >= jobBytesMax || collection.files.length >= jobFilesMax) return true;
     if (collection.bytes < jobBytesMin) return false;
-    const name = this.#encoder.encode(path.slice(path.lastIndexOf("/") + 1));
-    const hash = keyedHash(this.#options.pathTable, HASH_SEED, name);
+    const name = path.slice(path.lastIndexOf("/") + 1);
+    const hash = keyedTextHash(this.#options.pathTable, HASH_SEED, name);
     return hash < Math.min(1, size / (jobBytesMax - jobBytesMin) * 2) * 2 ** 32;
   }
 

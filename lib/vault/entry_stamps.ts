@@ -28,7 +28,7 @@ const NUMBERS = 1 + FIELDS.length + 2;
 const PLACE = NUMBERS - 2;
 /** In place of a place: there are no contents; the line has to tell. */
 const [NO_CONTENTS, NOT_SAID] = [-1, -2];
-/** Entries for which a list has room at the beginning: of an ordinary segment. */
+/** Entries for which a list has room at the beginning. */
 const STARTING_COUNT = 1024;
 const NO_EXTENTS: Extent[] = [];
 const NOTHING = { offset: 0 };

@@ -3,8 +3,8 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { Log } from "../../lib/log.ts";
 import { openDatabase, Reserve } from "../../lib/server/reserve.ts";
-import { summarize, TestServer } from "../client/backup_fixture.ts";
-import { runClient } from "../client/run_client.ts";
+import { type BackupRan, summarize, TestServer } from "../client/backup_fixture.ts";
+import { type Ran, runClient } from "../client/run_client.ts";
 import { withFolder } from "../folder.ts";
 import { waitUntil } from "../programs.ts";
 import { canMount, withDisk } from "../small_disk.ts";
@@ -117,88 +117,97 @@ Deno.test({
   name: "on a full disk a backup is refused by name, forget and gc go on, and room makes it good",
   ignore: !MOUNT,
   fn: () =>
-    withDisk("48m", (disk) =>
-      withFolder(async (folder) => {
-        const server = new TestServer(disk, ["--reserve", "4MiB"]);
-        await server.start();
-        try {
-          const profile = ["--profile", join(folder, "profile")];
-          const client = (...args: string[]) => runClient([...args, ...profile], { cwd: folder });
-          const code = ["--recovery-file", join(folder, "code")];
-          const made = await client("init", await server.invite(), "--device", "test", ...code);
-          assert.equal(made.code, 0, made.stderr);
-          const source = join(folder, "source");
-          Deno.mkdirSync(source);
-          const write = (name: string, bytes: number) =>
-            Deno.writeFileSync(join(source, name), random(bytes));
-          const backup = async () => summarize(await client("backup", source, "--json"));
-          // While it is being made the file is of any size, for a moment of the right one too.
-          const isMade = () => server.log.includes("reserve made");
-          write("a", 2 * MIB);
-          const first = await backup();
-          assert.equal(first.code, 0, first.stderr);
-          await waitUntil("the reserve is there", isMade);
-          assert.equal(Deno.statSync(join(server.dataPath, "reserve")).size, 4 * MIB);
-          fillDisk(join(disk, "ballast"));
-          write("b", 8 * MIB);
-          const refused = await backup();
-          assert.equal(refused.code, 4, refused.stderr);
-          assert.match(refused.stderr, /disk is full/);
-          const named = await backup();
-          assert.equal(named.code, 4, named.stderr);
-          assert.match(named.stderr, /disk is full up to its reserve; nothing is lost/);
+    withSmallVault({ size: "48m", reserve: "4MiB" }, async (bench) => {
+      const { disk, server, folder, client, write, backup } = bench;
+      // While it is being made the file is of any size, for a moment of the right one too.
+      const isMade = () => server.log.includes("reserve made");
+      write("a", 2 * MIB);
+      const first = await backup();
+      assert.equal(first.code, 0, first.stderr);
+      await waitUntil("the reserve is there", isMade);
+      assert.equal(Deno.statSync(join(server.dataPath, "reserve")).size, 4 * MIB);
+      fillDisk(join(disk, "ballast"));
+      write("b", 8 * MIB);
+      const refused = await backup();
+      assert.equal(refused.code, 4, refused.stderr);
+      assert.match(refused.stderr, /disk is full/);
+      const named = await backup();
+      assert.equal(named.code, 4, named.stderr);
+      assert.match(named.stderr, /disk is full up to its reserve; nothing is lost/);
 
-          const forgotten = await client("forget", first.summary.snapshot);
-          assert.equal(forgotten.code, 0, forgotten.stderr);
-          const collected = await server.run("gc");
-          assert.equal(collected.code, 0, collected.stderr);
-          assert.equal((await client("unforget", first.summary.snapshot)).code, 0);
-          const restored = await client("restore", "latest", "--to", join(folder, "out"));
-          assert.equal(restored.code, 0, restored.stderr);
+      const forgotten = await client("forget", first.summary.snapshot);
+      assert.equal(forgotten.code, 0, forgotten.stderr);
+      const collected = await server.run("gc");
+      assert.equal(collected.code, 0, collected.stderr);
+      assert.equal((await client("unforget", first.summary.snapshot)).code, 0);
+      const restored = await client("restore", "latest", "--to", join(folder, "out"));
+      assert.equal(restored.code, 0, restored.stderr);
 
-          await server.stop();
-          await server.start(); // with the disk as it is
-          assert.equal((await client("snapshots")).code, 0);
-          Deno.removeSync(join(disk, "ballast"));
-          await waitUntil("the reserve is there again", isMade);
-          const second = await backup();
-          assert.equal(second.code, 0, second.stderr);
-        } finally {
-          await server.stop("SIGKILL");
-        }
-      })),
+      await server.stop();
+      await server.start(); // with the disk as it is
+      assert.equal((await client("snapshots")).code, 0);
+      Deno.removeSync(join(disk, "ballast"));
+      await waitUntil("the reserve is there again", isMade);
+      const second = await backup();
+      assert.equal(second.code, 0, second.stderr);
+    }),
 });
 
 Deno.test({
   name: "a full disk without a reserve lets those in who restore",
   ignore: !MOUNT,
   fn: () =>
-    withDisk("24m", (disk) =>
-      withFolder(async (folder) => {
-        const server = new TestServer(disk, ["--reserve", "off"]);
-        await server.start();
-        try {
-          const profile = ["--profile", join(folder, "profile")];
-          const client = (...args: string[]) => runClient([...args, ...profile], { cwd: folder });
-          const code = ["--recovery-file", join(folder, "code")];
-          const made = await client("init", await server.invite(), "--device", "test", ...code);
-          assert.equal(made.code, 0, made.stderr);
-          const source = join(folder, "source");
-          Deno.mkdirSync(source);
-          Deno.writeFileSync(join(source, "a"), random(MIB));
-          assert.equal((await client("backup", source)).code, 0);
-          fillDisk(join(disk, "ballast"));
-          const target = join(folder, "out");
-          const restored = await client("restore", "latest", "--to", target, "--verify");
-          assert.equal(restored.code, 0, restored.stderr);
-          const listed = await client("snapshots");
-          assert.equal(listed.code, 0, listed.stderr);
-          Deno.writeFileSync(join(source, "b"), random(MIB));
-          const refused = await client("backup", source);
-          assert.equal(refused.code, 4, refused.stderr);
-          assert.match(refused.stderr, /disk is full/);
-        } finally {
-          await server.stop("SIGKILL");
-        }
-      })),
+    withSmallVault({ size: "24m", reserve: "off" }, async (bench) => {
+      const { disk, folder, client, write, backup } = bench;
+      write("a", MIB);
+      assert.equal((await backup()).code, 0);
+      fillDisk(join(disk, "ballast"));
+      const restored = await client("restore", "latest", "--to", join(folder, "out"), "--verify");
+      assert.equal(restored.code, 0, restored.stderr);
+      const listed = await client("snapshots");
+      assert.equal(listed.code, 0, listed.stderr);
+      write("b", MIB);
+      const refused = await backup();
+      assert.equal(refused.code, 4, refused.stderr);
+      assert.match(refused.stderr, /disk is full/);
+    }),
 });
+
+interface SmallVault {
+  /** Where the server's data are, and nothing else. */
+  disk: string;
+  server: TestServer;
+  /** Where the client's are. */
+  folder: string;
+  client: (...args: string[]) => Promise<Ran>;
+  /** Writes a file of the source. */
+  write: (name: string, bytes: number) => void;
+  backup: () => Promise<BackupRan>;
+}
+
+/** A server with a disk of that size, and a vault. */
+async function withSmallVault(
+  { size, reserve }: { size: string; reserve: string },
+  test: (bench: SmallVault) => Promise<void>,
+): Promise<void> {
+  await withDisk(size, (disk) =>
+    withFolder(async (folder) => {
+      const server = new TestServer(disk, ["--reserve", reserve]);
+      await server.start();
+      try {
+        const profile = ["--profile", join(folder, "profile")];
+        const client = (...args: string[]) => runClient([...args, ...profile], { cwd: folder });
+        const code = ["--recovery-file", join(folder, "code")];
+        const made = await client("init", await server.invite(), "--device", "test", ...code);
+        assert.equal(made.code, 0, made.stderr);
+        const source = join(folder, "source");
+        Deno.mkdirSync(source);
+        const write = (name: string, bytes: number) =>
+          Deno.writeFileSync(join(source, name), random(bytes));
+        const backup = async () => summarize(await client("backup", source, "--json"));
+        await test({ disk, server, folder, client, write, backup });
+      } finally {
+        await server.stop("SIGKILL");
+      }
+    }));
+}
