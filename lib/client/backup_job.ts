@@ -4,20 +4,15 @@
  */
 import type { FileContents } from "../vault/contents_builder.ts";
 import type { Session } from "../vault/session.ts";
-import type { EntryState, FileStamp } from "./file_state.ts";
+import type { FileList } from "./file_list.ts";
+import type { FileResults } from "./file_results.ts";
+import type { EntryState } from "./file_state.ts";
 import type { SessionOptions } from "./session_v4.ts";
-
-/** A file to read, and what it looked like when the walk came by. */
-export interface FileToRead extends FileStamp {
-  path: string;
-  /** It takes less room than it has bytes. */
-  isSparse: boolean;
-}
 
 export type Job =
   /** Files below 256 KiB, in path order; several share a record. */
-  | { kind: "small"; files: FileToRead[] }
-  | { kind: "large"; files: FileToRead[] }
+  | { kind: "small"; files: FileList }
+  | { kind: "large"; files: FileList }
   | { kind: "piece"; buffer: Uint8Array<ArrayBuffer>; chunks: { start: number; end: number }[] };
 
 /** A record's id and its masked key; the session is that of the run. */
@@ -26,24 +21,10 @@ export interface SentReference {
   maskedKey: Uint8Array;
 }
 
-/** Bytes of a file: part of a record by its place in the job's references, or a hole. */
-export type SentExtent = [reference: number, offset: number, length: number] | [hole: number];
-
-/** What became of a file. */
-export interface FileResult {
-  extents: SentExtent[];
-  /** Its state just before it was read, if that is not what the walk saw. */
-  state?: EntryState;
-  /** It changed while it was read, twice. What was read may be of several moments. */
-  isTorn?: boolean;
-  /** Why it is not in the backup. */
-  fault?: string;
-}
-
 export interface JobResult {
   references: SentReference[];
-  /** One for each file of the job. */
-  files: FileResult[];
+  /** Of each file of the job. */
+  files: FileResults;
   /** The piece's buffer, to be used again. */
   buffer?: Uint8Array<ArrayBuffer>;
   bytesRead: number;

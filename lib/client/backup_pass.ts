@@ -9,7 +9,7 @@
 import type { Entry } from "../vault/entry.ts";
 import { type Emit, type Tree, TreeBuilder } from "../vault/tree_builder.ts";
 import type { BackupTally, FileState } from "./backup_tally.ts";
-import { EntryQueue, type Waiting, type WaitingEntry, type WaitingRun } from "./entry_queue.ts";
+import { EntryQueue, type WaitingEntry, type WaitingRun } from "./entry_queue.ts";
 import type { FileOutcome } from "./backup_job.ts";
 import type { FileJobs } from "./file_jobs.ts";
 import { isFresh, isSameStamp } from "./file_state.ts";
@@ -60,13 +60,11 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
   let count = 0;
   const turns = new Turns();
   const runs = kept && new UnchangedRuns(kept);
-  const push = async (waiting: Waiting) => {
-    if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
-    queue.push(waiting);
-  };
   const endRun = async () => {
     const run = runs?.end();
-    if (run !== undefined) await push({ run });
+    if (run === undefined) return;
+    if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
+    queue.push({ run });
   };
   for await (const batch of entries) {
     for (const scanned of batch) {
@@ -81,8 +79,11 @@ async function walk(options: PassOptions, queue: EntryQueue): Promise<void> {
         countUnchanged(entry, tally);
         use.add(entry, contents);
       } else {
-        await endRun();
-        await push(await visit(scanned, options, linked));
+        if (runs?.isOpen) await endRun();
+        const waiting = visit(scanned, options, linked);
+        if (jobs.isFull) await jobs.start();
+        if (queue.isFull || queue.isAhead) await makeRoom(options, queue);
+        queue.push(waiting);
       }
       if (++count % ENTRIES_PER_CHECK === 0) memory.check();
       if (turns.isDue) await turns.take();
@@ -109,36 +110,32 @@ function countUnchanged(entry: Entry, tally: BackupTally): void {
 }
 
 /** Decides whether a file has to be read, and has it read. */
-async function visit(
+function visit(
   scanned: Scanned,
   { kept, jobs, tally }: PassOptions,
   linked: LinkedFiles,
-): Promise<WaitingEntry> {
+): WaitingEntry {
   const { entry } = scanned;
   if (entry.type === "dir") tally.folders++;
   if (entry.type !== "file") return { entry };
-  const { state, before } = await compareWithKept(kept, entry);
+  const { state, before } = compareWithKept(kept, entry);
   tally.count(entry, state);
   if (state === "unchanged" && before !== undefined && !kept?.isSparse(before)) {
     return { entry: withContents(entry, before) };
   }
   if (entry.size === 0) return { entry };
-  const { path, size, mtimeMs, ctimeMs, inode } = entry;
-  const isSparse = scanned.allocatedBytes < size;
-  const read = () => jobs.add({ path, size, mtimeMs, ctimeMs, inode, isSparse });
-  const { outcome } = entry.nlink > 1 && entry.inode > 0
-    ? await linked.get(scanned, read)
-    : await read();
-  return { entry, outcome };
+  const reading = entry.nlink > 1 && entry.inode > 0
+    ? linked.get(scanned, () => jobs.add(scanned))
+    : jobs.add(scanned);
+  return { entry, reading };
 }
 
-/** Whether a file has changed since the last snapshot, and its entry there. Paths come in order. */
-export async function compareWithKept(
+/** Whether a file has changed since the last snapshot, and its entry there. Paths come in order, and the cursor covers them. */
+export function compareWithKept(
   kept: KeptCursor | undefined,
   entry: Entry,
-): Promise<{ state: FileState; before?: Entry }> {
+): { state: FileState; before?: Entry } {
   if (kept === undefined) return { state: "new" };
-  await kept.cover(entry.path);
   const before = kept.find(entry.path);
   if (before === undefined) return { state: "new" };
   const isUnchanged = before.type === "file" && isSameStamp(entry, before) &&
@@ -162,12 +159,14 @@ async function build(options: PassOptions, queue: EntryQueue): Promise<Tree> {
         await addRun(waiting, builder, options);
         continue;
       }
-      const { entry } = waiting;
-      const outcome = waiting.outcome && await queue.outcomeOf(waiting);
+      const { entry, reading } = waiting;
+      if (reading?.job.isDone === false) await queue.until(reading.job);
+      const outcome = reading?.job.at(reading.number);
       const done = outcome === undefined ? entry : complete(entry, outcome, tally);
       if (done !== undefined) {
         use.add(done);
-        await builder.add(done);
+        const closing = builder.add(done);
+        if (closing !== undefined) await closing;
       }
       tally.doneEntries++;
       tally.doneBytes += entry.size;

@@ -22,7 +22,8 @@ export async function runDryBackup(
   for await (const batch of plan.scan(tally).batches) {
     for (const { entry } of batch) {
       if (entry.type !== "file") continue;
-      const { state } = await compareWithKept(cursor, entry);
+      await cursor?.cover(entry.path);
+      const { state } = compareWithKept(cursor, entry);
       tally.count(entry, state);
       if (state === "unchanged") continue;
       const { path, size } = entry;

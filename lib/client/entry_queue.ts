@@ -4,13 +4,13 @@
  */
 import { BACKUP } from "../limits.ts";
 import type { Entry } from "../vault/entry.ts";
-import type { FileOutcome } from "./backup_job.ts";
+import type { FileReading, JobOutcomes } from "./job_outcomes.ts";
 import type { UnchangedRun } from "./unchanged_runs.ts";
 
 export interface WaitingEntry {
   entry: Entry;
-  /** There when its contents are read. */
-  outcome?: Promise<FileOutcome>;
+  /** Where its contents come from. */
+  reading?: FileReading;
 }
 
 /** Entries of the last snapshot that are taken over. */
@@ -59,12 +59,12 @@ export class EntryQueue {
     this.#check();
   }
 
-  /** What became of an entry's contents: the walk goes ahead meanwhile. */
-  async outcomeOf({ outcome }: WaitingEntry): Promise<FileOutcome | undefined> {
+  /** Waits until a job is done: the walk goes ahead meanwhile. */
+  async until({ done }: JobOutcomes): Promise<void> {
     this.#isAwaiting = true;
     this.#wake();
     try {
-      return await outcome;
+      await done;
     } finally {
       this.#isAwaiting = false;
     }

@@ -5,11 +5,11 @@
  */
 import { BACKUP } from "../limits.ts";
 import { keyedTextHash } from "../vault/keyed_hash.ts";
-import type { Extent } from "../vault/entry.ts";
 import { SMALL_FILE_BYTES_MAX } from "../vault/small_files.ts";
-import type { Reference } from "../vault/session.ts";
-import type { FileOutcome, FileResult, FileToRead, JobResult, SentExtent } from "./backup_job.ts";
+import { encodeFiles } from "./file_list.ts";
 import { type HugeFileOptions, HugeFileReader } from "./huge_file_reader.ts";
+import { type FileReading, JobOutcomes } from "./job_outcomes.ts";
+import type { Scanned } from "./scan.ts";
 
 const HASH_SEED = 253;
 
@@ -19,12 +19,12 @@ export interface FileJobsOptions extends HugeFileOptions {
   onRead: (bytes: number) => void;
 }
 
-/** Files for one job, with what waits for them. */
+/** Files for one job. */
 interface Collection {
   kind: "small" | "large";
-  files: FileToRead[];
-  outcomes: PromiseWithResolvers<FileOutcome>[];
+  files: Scanned[];
   bytes: number;
+  outcomes: JobOutcomes;
 }
 
 export class FileJobs {
@@ -32,23 +32,40 @@ export class FileJobs {
   readonly #huge: HugeFileReader;
   #small = emptyCollection("small");
   #large = emptyCollection("large");
+  #startFull: (() => Promise<void>) | undefined;
 
   constructor(options: FileJobsOptions) {
     this.#options = options;
     this.#huge = new HugeFileReader(options);
   }
 
-  /** Takes a file; waits while the workers have enough to do. Calls must not overlap. */
-  async add(file: FileToRead): Promise<{ outcome: Promise<FileOutcome> }> {
-    if (file.size >= BACKUP.hugeFileBytes) return await this.#huge.read(file);
-    const collection = file.size < SMALL_FILE_BYTES_MAX ? this.#small : this.#large;
-    const outcome = Promise.withResolvers<FileOutcome>();
-    outcome.promise.catch(() => {}); // told to whoever waits for it
-    collection.files.push(file);
-    collection.outcomes.push(outcome);
-    collection.bytes += file.size;
-    if (this.#isFull(collection, file)) await this.#start(collection, { isFull: true });
-    return { outcome: outcome.promise };
+  /** Takes a file. If {@link isFull} after that, {@link start} is to be waited for before the next. */
+  add(scanned: Scanned): FileReading {
+    const { size } = scanned.entry;
+    if (size >= BACKUP.hugeFileBytes) {
+      const job = new JobOutcomes();
+      this.#startFull = () => this.#readHuge(scanned, job);
+      return { job, number: 0 };
+    }
+    const collection = size < SMALL_FILE_BYTES_MAX ? this.#small : this.#large;
+    const number = collection.files.push(scanned) - 1;
+    collection.bytes += size;
+    if (isFull(collection, this.#options.pathTable)) {
+      this.#startFull = () => this.#start(collection, { isFull: true });
+    }
+    return { job: collection.outcomes, number };
+  }
+
+  /** Whether there is a job to be started. */
+  get isFull(): boolean {
+    return this.#startFull !== undefined;
+  }
+
+  /** Starts it; waits while the workers have enough to do. */
+  async start(): Promise<void> {
+    const start = this.#startFull;
+    this.#startFull = undefined;
+    await start?.();
   }
 
   /** Starts whatever has been collected: somebody waits for it, or nothing comes any more. */
@@ -58,55 +75,37 @@ export class FileJobs {
     }
   }
 
-  #isFull(collection: Collection, { path, size }: FileToRead): boolean {
-    const { jobBytesMin, jobBytesMax, jobFilesMax } = BACKUP;
-    if (collection.bytes >= jobBytesMax || collection.files.length >= jobFilesMax) return true;
-    if (collection.bytes < jobBytesMin) return false;
-    const name = path.slice(path.lastIndexOf("/") + 1);
-    const hash = keyedTextHash(this.#options.pathTable, HASH_SEED, name);
-    return hash < Math.min(1, size / (jobBytesMax - jobBytesMin) * 2) * 2 ** 32;
-  }
-
   async #start(collection: Collection, { isFull }: { isFull: boolean }): Promise<void> {
     const { kind, files, outcomes } = collection;
     if (kind === "small") this.#small = emptyCollection(kind);
     else this.#large = emptyCollection(kind);
-    const { pool } = this.#options;
-    const job = { kind, files };
+    const { pool, session, onRead } = this.#options;
+    const job = { kind, files: encodeFiles(files) };
     const { result } = isFull ? await pool.start(job) : await pool.startPart(job);
-    result.then((result) => this.#settle(result, outcomes), (error) => {
-      for (const { reject } of outcomes) reject(error);
-    });
+    result.then((result) => {
+      onRead(result.bytesRead);
+      outcomes.settle(result, session.id);
+    }).catch((error) => outcomes.fail(error));
   }
 
-  #settle(
-    { references, files, bytesRead }: JobResult,
-    outcomes: PromiseWithResolvers<FileOutcome>[],
-  ): void {
-    this.#options.onRead(bytesRead);
-    const known = references.map((sent) => ({ ...sent, session: this.#options.session.id }));
-    for (const [index, file] of files.entries()) outcomes[index].resolve(outcomeOf(file, known));
+  async #readHuge({ entry, allocatedBytes }: Scanned, job: JobOutcomes): Promise<void> {
+    const { path, size, mtimeMs, ctimeMs, inode } = entry;
+    const isSparse = allocatedBytes < size;
+    const { outcome } = await this.#huge.read({ path, size, mtimeMs, ctimeMs, inode, isSparse });
+    outcome.then((outcome) => job.settleOne(outcome)).catch((error) => job.fail(error));
   }
 }
 
-function outcomeOf({ extents, fault, ...rest }: FileResult, references: Reference[]): FileOutcome {
-  if (fault !== undefined) return { fault };
-  const size = extents.reduce(
-    (sum, extent) => sum + (extent.length === 1 ? extent[0] : extent[2]),
-    0,
-  );
-  return {
-    contents: { size, extents: extents.map((sent) => toExtent(sent, references)) },
-    ...rest,
-  };
-}
-
-function toExtent(sent: SentExtent, references: Reference[]): Extent {
-  if (sent.length === 1) return { offset: 0, length: sent[0] };
-  const [place, offset, length] = sent;
-  return { reference: references[place], offset, length };
+/** Where a job ends depends on its files alone. */
+function isFull({ files, bytes }: Collection, pathTable: Uint32Array): boolean {
+  const { jobBytesMin, jobBytesMax, jobFilesMax } = BACKUP;
+  if (bytes >= jobBytesMax || files.length >= jobFilesMax) return true;
+  if (bytes < jobBytesMin) return false;
+  const { path, size } = files[files.length - 1].entry;
+  const hash = keyedTextHash(pathTable, HASH_SEED, path.slice(path.lastIndexOf("/") + 1));
+  return hash < Math.min(1, size / (jobBytesMax - jobBytesMin) * 2) * 2 ** 32;
 }
 
 function emptyCollection(kind: Collection["kind"]): Collection {
-  return { kind, files: [], outcomes: [], bytes: 0 };
+  return { kind, files: [], bytes: 0, outcomes: new JobOutcomes() };
 }

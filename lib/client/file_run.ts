@@ -1,6 +1,8 @@
 /** What readers of runs of files have in common (see `backup_job.ts`). */
 import type { Reference } from "../vault/session.ts";
-import type { FileResult, FileToRead, JobResult } from "./backup_job.ts";
+import type { JobResult } from "./backup_job.ts";
+import type { FileToRead } from "./file_list.ts";
+import type { FileResult } from "./file_results.ts";
 import type { ContentSealer } from "./content_sealer.ts";
 import type { Turns } from "./turns.ts";
 

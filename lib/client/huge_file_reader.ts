@@ -8,8 +8,10 @@ import { ContentsBuilder, type FileContents } from "../vault/contents_builder.ts
 import type { Extent } from "../vault/entry.ts";
 import type { Session } from "../vault/session.ts";
 import type { Emit } from "../vault/tree_builder.ts";
-import type { FileOutcome, FileToRead, JobResult } from "./backup_job.ts";
+import type { FileOutcome, JobResult } from "./backup_job.ts";
 import { ContentReader } from "./content_reader.ts";
+import type { FileToRead } from "./file_list.ts";
+import { encodeResults } from "./file_results.ts";
 import { FileCutter, type Part } from "./file_cutter.ts";
 import type { JobPool } from "./job_pool.ts";
 import { readSteadily } from "./steady_read.ts";
@@ -86,7 +88,7 @@ export class HugeFileReader {
 
   /** A piece that is all hole. */
   #keepBuffer(buffer: Uint8Array<ArrayBuffer>): Promise<JobResult> {
-    return Promise.resolve({ references: [], files: [], bytesRead: 0, buffer });
+    return Promise.resolve({ references: [], files: encodeResults([]), bytesRead: 0, buffer });
   }
 
   async #add(

@@ -2,8 +2,10 @@
  * Does jobs (see `backup_job.ts`), in a worker or, when there is little to do, in the main thread: reads and cuts, and
  * leaves the rest to the sealer, which goes on while the next bytes are read.
  */
-import type { FileResult, Job, JobResult } from "./backup_job.ts";
+import type { Job, JobResult } from "./backup_job.ts";
 import type { ContentSealer } from "./content_sealer.ts";
+import { decodeFiles } from "./file_list.ts";
+import { encodeResults, type FileResult } from "./file_results.ts";
 import { JobReferences, type RunnerOptions } from "./file_run.ts";
 import { LargeFileReader } from "./large_file_reader.ts";
 import { SmallFileReader } from "./small_file_reader.ts";
@@ -28,7 +30,7 @@ export class JobRunner {
     const { files, bytesRead } = await reading;
     return {
       references: await references.all(),
-      files,
+      files: encodeResults(files),
       bytesRead,
       cores: this.#sealer.meter.take(),
       ...(job.kind === "piece" ? { buffer: job.buffer } : {}),
@@ -41,7 +43,7 @@ export class JobRunner {
   ): Promise<{ files: FileResult[]; bytesRead: number }> {
     if (job.kind !== "piece") {
       const reader = job.kind === "small" ? this.#small : this.#large;
-      const files = await reader.read(job.files, references);
+      const files = await reader.read(decodeFiles(job.files), references);
       return { files, bytesRead: reader.takeBytesRead() };
     }
     for (const { start, end } of job.chunks) {

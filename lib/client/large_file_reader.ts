@@ -1,9 +1,10 @@
 /** Reads files of 256 KiB and more: each is cut into chunks of its own (docs/format.md, "Chunks"). */
 import { BACKUP } from "../limits.ts";
-import type { FileResult, FileToRead } from "./backup_job.ts";
 import { ContentReader } from "./content_reader.ts";
 import type { ContentSealer } from "./content_sealer.ts";
 import { FileCutter } from "./file_cutter.ts";
+import type { FileToRead } from "./file_list.ts";
+import type { FileResult } from "./file_results.ts";
 import { readSteadily } from "./steady_read.ts";
 import type { Turns } from "./turns.ts";
 import type { FileRunReader, JobReferences, RunnerOptions } from "./file_run.ts";

@@ -3,11 +3,11 @@
  * name's entry carries the contents.
  */
 import { BACKUP } from "../limits.ts";
-import type { FileOutcome } from "./backup_job.ts";
+import type { FileReading } from "./job_outcomes.ts";
 import type { Scanned } from "./scan.ts";
 
 interface LinkedFile {
-  outcome: Promise<FileOutcome>;
+  reading: FileReading;
   /** Names that have not come yet. */
   namesLeft: number;
   mtimeMs: number;
@@ -17,24 +17,21 @@ interface LinkedFile {
 export class LinkedFiles {
   readonly #files = new Map<string, LinkedFile>();
 
-  /** What became of a file that has `nlink` names. */
-  async get(
-    { entry, device }: Scanned,
-    read: () => Promise<{ outcome: Promise<FileOutcome> }>,
-  ): Promise<{ outcome: Promise<FileOutcome> }> {
+  /** Of a file that has `nlink` names: that of the first, or a new one. */
+  get({ entry, device }: Scanned, read: () => FileReading): FileReading {
     const name = `${device} ${entry.inode}`;
     const { mtimeMs, size } = entry;
     const known = this.#files.get(name);
     if (known !== undefined && known.mtimeMs === mtimeMs && known.size === size) {
       if (--known.namesLeft === 0) this.#files.delete(name);
-      return known;
+      return known.reading;
     }
-    const { outcome } = await read();
+    const reading = read();
     this.#files.delete(name);
-    this.#files.set(name, { outcome, namesLeft: entry.nlink - 1, mtimeMs, size });
+    this.#files.set(name, { reading, namesLeft: entry.nlink - 1, mtimeMs, size });
     if (this.#files.size > BACKUP.linkedFilesMax) {
       this.#files.delete(this.#files.keys().next().value!);
     }
-    return { outcome };
+    return reading;
   }
 }

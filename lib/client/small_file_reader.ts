@@ -8,9 +8,10 @@ import {
   SMALL_FILE_BYTES_MAX,
   SMALL_RECORD_BYTES_MAX,
 } from "../vault/small_files.ts";
-import type { FileResult, FileToRead } from "./backup_job.ts";
 import { ContentReader } from "./content_reader.ts";
 import type { ContentSealer } from "./content_sealer.ts";
+import type { FileToRead } from "./file_list.ts";
+import type { FileResult } from "./file_results.ts";
 import type { FileRunReader, JobReferences, RunnerOptions } from "./file_run.ts";
 import { LargeFileReader } from "./large_file_reader.ts";
 import { readSteadily } from "./steady_read.ts";

@@ -2,7 +2,8 @@
  * Reads a file so that what is read is of one moment, as far as that can be told: a file that has changed when it has
  * been read is read once more. The runtime can neither lock files nor freeze a file system.
  */
-import type { FileResult, FileToRead } from "./backup_job.ts";
+import type { FileToRead } from "./file_list.ts";
+import type { FileResult } from "./file_results.ts";
 import { describeFileError, type FileStamp, isSameStamp, stateEntry } from "./file_state.ts";
 
 /** What the runtime's times are exact to, and the clocks of a file server and this machine may differ by. */

@@ -41,6 +41,10 @@ export class UnchangedRuns {
     return contents;
   }
 
+  get isOpen(): boolean {
+    return this.#run !== undefined;
+  }
+
   /** The run, which ends here: what comes next has changed, or is of another segment. */
   end(): UnchangedRun | undefined {
     const run = this.#run;

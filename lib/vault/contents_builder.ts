@@ -54,7 +54,7 @@ export class ContentsBuilder {
   }
 
   async #addToList(extent: Extent): Promise<void> {
-    this.#run.add((table) => JSON.stringify(encodeExtent(extent, table)));
+    this.#run.add((table) => encodeExtent(extent, table));
     this.#runBytes += extent.length;
     const { items, chars } = this.#run;
     // A hole never ends a list: any number of them may be equal.

@@ -48,8 +48,11 @@ export function encodeEntry(entry: Entry, table: ReferenceTable): string {
   if (fault !== undefined) throw new RangeError(`Cannot encode entry: ${fault}`);
   let line = encodeLineStart(entry);
   if (entry.extents !== undefined && entry.extents.length > 0) {
-    const extents = entry.extents.map((extent) => encodeExtent(extent, table));
-    line += `,"extents":${JSON.stringify(extents)}`;
+    let extents = "";
+    for (const extent of entry.extents) {
+      extents += (extents === "" ? "" : ",") + encodeExtent(extent, table);
+    }
+    line += `,"extents":[${extents}]`;
   }
   if (entry.lists !== undefined) {
     const lists = entry.lists.map(({ reference, length }) => [table.add(reference), length]);
@@ -87,10 +90,10 @@ export function decodeEntry(line: string, references: Reference[]): Entry {
   return entry;
 }
 
-/** `[reference, offset, length]`, or `[length]` for a hole. */
-export function encodeExtent(extent: Extent, table: ReferenceTable): number[] {
+/** `[reference,offset,length]`, or `[length]` for a hole. */
+export function encodeExtent(extent: Extent, table: ReferenceTable): string {
   const { reference, offset, length } = extent;
-  return reference === undefined ? [length] : [table.add(reference), offset, length];
+  return reference === undefined ? `[${length}]` : `[${table.add(reference)},${offset},${length}]`;
 }
 
 /** An extent from its line of a list record. */

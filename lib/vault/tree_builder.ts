@@ -60,16 +60,13 @@ export class TreeBuilder {
   /**
    * Takes the next entry. Calls must not overlap.
    *
+   * @returns what is to be waited for before the next one, if there is something: most entries end no record
    * @throws {RangeError} if it is not behind the one before it in path order
    */
-  async add(entry: Entry): Promise<void> {
+  add(entry: Entry): Promise<void> | undefined {
     const references = (entry.extents?.length ?? 0) + (entry.lists?.length ?? 0);
-    await this.#makeRoom(references);
-    await this.#addItem(entry, (table) => {
-      const line = encodeEntry(entry, table);
-      this.#stamps.add(entry, table);
-      return line;
-    });
+    const room = this.#makeRoom(references);
+    return room === undefined ? this.#addEntry(entry) : room.then(() => this.#addEntry(entry));
   }
 
   /**
@@ -131,6 +128,14 @@ export class TreeBuilder {
   /** Closes the open segment if so many references may not fit. */
   #makeRoom(references: number): Promise<void> | undefined {
     return this.#level(0).run.hasRoom(references) ? undefined : this.#close(0);
+  }
+
+  #addEntry(entry: Entry): Promise<void> | undefined {
+    return this.#addItem(entry, (table) => {
+      const line = encodeEntry(entry, table);
+      this.#stamps.add(entry, table);
+      return line;
+    });
   }
 
   /** Adds an entry to the open segment, and closes that if it ends there. */

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import type { FileToRead } from "../../lib/client/backup_job.ts";
+import type { FileToRead } from "../../lib/client/file_list.ts";
 import { isFresh } from "../../lib/client/file_state.ts";
 import { readSteadily } from "../../lib/client/steady_read.ts";
 

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { runPass } from "../../lib/client/backup_pass.ts";
 import { BackupTally } from "../../lib/client/backup_tally.ts";
-import type { FileToRead } from "../../lib/client/backup_job.ts";
 import type { FileJobs } from "../../lib/client/file_jobs.ts";
+import { type FileReading, JobOutcomes } from "../../lib/client/job_outcomes.ts";
 import { KeptCursor } from "../../lib/client/kept_cursor.ts";
 import { KeptFile, type KeptSegment, KeptWriter } from "../../lib/client/kept_file.ts";
 import { RecordUse } from "../../lib/client/record_use.ts";
@@ -183,9 +183,11 @@ async function* walk(all: Entry[]): AsyncGenerator<Scanned[]> {
 }
 
 function fakeJobs(): FileJobs {
-  const add = ({ size }: FileToRead) => {
+  const add = ({ entry: { size } }: Scanned): FileReading => {
     const extents = [{ reference: NEW_REFERENCE, offset: 0, length: size }];
-    return Promise.resolve({ outcome: Promise.resolve({ contents: { size, extents } }) });
+    const job = new JobOutcomes();
+    Promise.resolve().then(() => job.settleOne({ contents: { size, extents } }));
+    return { job, number: 0 };
   };
-  return { add, flush: () => Promise.resolve() } as unknown as FileJobs;
+  return { add, isFull: false, flush: () => Promise.resolve() } as unknown as FileJobs;
 }
