@@ -251,7 +251,7 @@ export const STORE = {
   /** No pack file is larger: the target, one more record, and the trailer. */
   packFileBytesMax: 32 * MIB,
   /** Small pieces that wait for the disk are written together up to this size. */
-  joinedWriteBytes: 256 * KIB,
+  joinedWriteBytes: 16 * KIB,
   /** Neighbouring records are read together up to this size. */
   joinedReadBytes: 1 * MIB,
   /** And across a gap of at most this size. */
