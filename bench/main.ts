@@ -1,7 +1,7 @@
 /**
  * `deno task bench`: runs every benchmark and prints a table of each. bench/README.md has the results of one run.
  *
- *     deno task bench [--rounds 5] [--scale 1] [--alone] [NAME...]
+ *     deno task bench [--rounds 5] [--scale 1] [--alone] [--bare] [NAME...]
  */
 import { UsageError } from "../lib/errors.ts";
 import { parseChoice, parseCount, parseFlags, readFlag } from "../lib/flags.ts";
@@ -32,6 +32,7 @@ const FLAGS = {
   rounds: { type: "string" },
   scale: { type: "string" },
   alone: { type: "boolean" },
+  bare: { type: "boolean" },
 } as const;
 
 const { values, positionals } = parseFlags(Deno.args, FLAGS);
@@ -64,7 +65,10 @@ if (names.includes("flat")) {
   printTable("Memory of a first backup", await benchFlat({ rounds, scale }));
 }
 const jobs = VAULT_JOBS.filter((job) => names.includes(job));
-if (jobs.length > 0) await benchVault({ rounds, scale, jobs, isAlone: values.alone === true });
+if (jobs.length > 0) {
+  const [isAlone, isBare] = [values.alone === true, values.bare === true];
+  await benchVault({ rounds, scale, jobs, isAlone, isBare });
+}
 
 /** A share of the full sizes, above 0 and at most 1. */
 function parseScale(text: string): number {

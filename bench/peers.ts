@@ -8,6 +8,7 @@ import { findVersion, output, type Run } from "./measure.ts";
 
 const SERVER = taskArgs(config.tasks.server);
 const CLIENT = taskArgs(config.tasks.client);
+const BARE = taskArgs(config.tasks.client, "bench/bare.ts");
 const LISTEN_MS = 10_000;
 const SECRET = "bench";
 
@@ -35,8 +36,8 @@ export interface Peer {
   start(folder: string): Promise<Place>;
 }
 
-/** Those that are installed, ours first; of the others it is said that they are not. */
-export async function findPeers(): Promise<Peer[]> {
+/** Those that are installed, ours first; of the others it is said that they are not. With `bare.ts` if that is asked for. */
+export async function findPeers({ isBare }: { isBare: boolean }): Promise<Peer[]> {
   const peers: Peer[] = [{
     name: "holdfast",
     version: (await output(client("--version"))).trim(),
@@ -50,6 +51,10 @@ export async function findPeers(): Promise<Peer[]> {
   const borg = await findVersion("borg", ["--version"]);
   if (borg === undefined) console.log("borg is not installed: not compared");
   else peers.push({ name: "borg", version: borg, start: startBorg });
+  if (isBare) {
+    const version = "the runtime's calls that no backup can do without, and nothing else";
+    peers.push({ name: "bare", version, start: startBare });
+  }
   return peers;
 }
 
@@ -121,6 +126,20 @@ async function startBorg(folder: string): Promise<Place> {
   return { pid: undefined, data, open, stop: async () => {} };
 }
 
+async function startBare(folder: string): Promise<Place> {
+  const data = join(folder, "data");
+  Deno.mkdirSync(data);
+  const run = (...args: string[]): Run => ({ command: Deno.execPath(), args: [...BARE, ...args] });
+  const child = start(run("serve", data), "piped");
+  const address = await readAddress(child.stderr);
+  const open = (name: string): Promise<Repository> =>
+    Promise.resolve({
+      backup: (source) => run("backup", data, name, address, source),
+      restore: (to) => run("restore", data, name, address, to),
+    });
+  return { pid: child.pid, data, open, stop: () => stop(child) };
+}
+
 function start({ command, args }: Run, stderr: "piped" | "null"): Deno.ChildProcess {
   return new Deno.Command(command, { args, stdin: "null", stdout: "null", stderr }).spawn();
 }
@@ -143,10 +162,11 @@ async function readAddress(stderr: ReadableStream<Uint8Array<ArrayBuffer>>): Pro
   throw new Error(`The server does not listen: ${log}`);
 }
 
-/** What follows `deno` where a task runs one of our programs. */
-function taskArgs(task: string): string[] {
+/** What follows `deno` where a task runs one of our programs, or another in its place. */
+function taskArgs(task: string, other?: string): string[] {
   const [, run, ...rest] = task.split(" ");
-  const program = rest.pop()!;
+  const own = rest.pop()!;
+  const program = other ?? own;
   return [run, "--quiet", ...rest, new URL(`../${program}`, import.meta.url).pathname];
 }
 

@@ -34,6 +34,8 @@ export interface VaultBenchOptions {
   jobs: VaultJob[];
   /** Only ours, for work on it. */
   isAlone: boolean;
+  /** With `bare.ts` as one more. */
+  isBare: boolean;
 }
 
 const TREE_FILES = 50_000;
@@ -62,8 +64,9 @@ interface Entrant {
 }
 
 export async function benchVault(options: VaultBenchOptions): Promise<void> {
-  const { rounds, scale, jobs, isAlone } = options;
-  const peers = (await findPeers()).slice(0, isAlone ? 1 : Infinity);
+  const { rounds, scale, jobs, isAlone, isBare } = options;
+  const found = await findPeers({ isBare });
+  const peers = found.filter(({ name }, i) => i === 0 || !isAlone || name === "bare");
   for (const { name, version } of peers) console.log(`${name}: ${version}`);
   const results = new Results(peers.map(({ name }) => name));
   const folder = Deno.makeTempDirSync({ prefix: "holdfast-bench-" });
