@@ -59,6 +59,13 @@ export class JobOutcomes {
   }
 }
 
+/** The same file, without the others of its job, which is done. */
+export function readingAlone({ job, number }: FileReading): FileReading {
+  const alone = new JobOutcomes();
+  alone.settleOne(job.at(number));
+  return { job: alone, number: 0 };
+}
+
 function outcomeOf({ extents, fault, ...rest }: FileResult, references: Reference[]): FileOutcome {
   if (fault !== undefined) return { fault };
   let size = 0;

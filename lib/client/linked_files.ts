@@ -3,7 +3,7 @@
  * name's entry carries the contents.
  */
 import { BACKUP } from "../limits.ts";
-import type { FileReading } from "./job_outcomes.ts";
+import { type FileReading, readingAlone } from "./job_outcomes.ts";
 import type { Scanned } from "./scan.ts";
 
 interface LinkedFile {
@@ -27,8 +27,11 @@ export class LinkedFiles {
       return known.reading;
     }
     const reading = read();
+    const file = { reading, namesLeft: entry.nlink - 1, mtimeMs, size };
+    // The next name may be far away, and what became of all other files of the job is not to wait for it.
+    reading.job.done.then(() => void (file.reading = readingAlone(reading)), () => {});
     this.#files.delete(name);
-    this.#files.set(name, { reading, namesLeft: entry.nlink - 1, mtimeMs, size });
+    this.#files.set(name, file);
     if (this.#files.size > BACKUP.linkedFilesMax) {
       this.#files.delete(this.#files.keys().next().value!);
     }

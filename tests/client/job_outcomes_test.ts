@@ -3,6 +3,7 @@ import fc from "fast-check";
 import { decodeFiles, encodeFiles } from "../../lib/client/file_list.ts";
 import { encodeResults, type FileResult, resultAt } from "../../lib/client/file_results.ts";
 import { JobOutcomes } from "../../lib/client/job_outcomes.ts";
+import { LinkedFiles } from "../../lib/client/linked_files.ts";
 import type { EntryState } from "../../lib/client/file_state.ts";
 import { check } from "../property.ts";
 
@@ -94,4 +95,25 @@ Deno.test("whoever waits for a job that fails is told", async () => {
   job.fail(error);
   await assert.rejects(job.done, error);
   assert.equal(job.isDone, false);
+});
+
+Deno.test("a file with several names is read once, and does not keep what became of others", async () => {
+  const linked = new LinkedFiles();
+  const job = new JobOutcomes();
+  const entry = { ...STATE, path: "/a", type: "file" as const, nlink: 3 };
+  const scanned = { entry, device: 1, allocatedBytes: 4096 };
+  let reads = 0;
+  const get = () => linked.get(scanned, () => ({ job, number: reads++ }));
+  const reading = get();
+  assert.deepEqual(get(), reading); // before it is read
+  const references = [{ id: new Uint8Array(32), maskedKey: new Uint8Array(32) }];
+  const files = encodeResults([{ extents: [[0, 7, 3]] }, { extents: [[0, 10, 90]] }]);
+  job.settle({ references, files, bytesRead: 0 }, SESSION);
+  await job.done;
+  const last = get();
+  assert.equal(reads, 1);
+  assert.notEqual(last.job, job);
+  assert.deepEqual(last.job.at(last.number), reading.job.at(reading.number));
+  get();
+  assert.equal(reads, 2); // there were all of its names
 });
