@@ -29,7 +29,8 @@ export class LinkedFiles {
     const reading = read();
     const file = { reading, namesLeft: entry.nlink - 1, mtimeMs, size };
     // The next name may be far away, and what became of all other files of the job is not to wait for it.
-    reading.job.done.then(() => void (file.reading = readingAlone(reading)), () => {});
+    reading.job.done.then(() => void (file.reading = readingAlone(reading)))
+      .catch(() => {}); // told to whoever waits for it
     this.#files.delete(name);
     this.#files.set(name, file);
     if (this.#files.size > BACKUP.linkedFilesMax) {

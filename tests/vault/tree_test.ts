@@ -185,6 +185,35 @@ Deno.test("links stay within bounds when every extent has its own record and ses
   assert.equal((await collect(walkEntries(tree, store))).length, 30);
 });
 
+Deno.test("where an entry's references do not fit any more, the record before it comes first", async () => {
+  const store = new PlainStore();
+  let underWay = 0;
+  const builder = new TreeBuilder({
+    pathTable,
+    emit: async (content) => {
+      assert.equal(underWay++, 0, "two records at a time");
+      await new Promise((resolve) => setTimeout(resolve, 0));
+      underWay--;
+      return await store.emit(content);
+    },
+  });
+  const extents = (entry: number) =>
+    Array.from({ length: VAULT.entryExtentsMax }, (_, i): Extent => {
+      return { reference: referenceOf(entry * VAULT.entryExtentsMax + i), offset: 0, length: 1 };
+    });
+  const paths = Array.from({ length: 30 }, (_, i) => `/${i + 10}`);
+  for (const [i, path] of paths.entries()) {
+    const closing = builder.add(entryOf(path, { size: 1000, extents: extents(i) }));
+    if (closing === undefined) continue;
+    await closing;
+    assert.equal(underWay, 0);
+  }
+  const tree = await builder.finish();
+  assert.ok(tree.level > 0);
+  const entries = await collect(walkEntries(tree, { load: store.load }));
+  assert.deepEqual(entries.map(({ path }) => path), paths);
+});
+
 Deno.test("a file with very many extents has lists, which change little at a time", async () => {
   const store = new PlainStore();
   const extents = Array.from({ length: 20_000 }, (_, n): Extent => {
