@@ -1,5 +1,6 @@
 /** What the processes and threads of `bare.ts` say to each other. */
-const PIECE_BYTES = 64 * 1024;
+import { FILE_PIECE_BYTES } from "../lib/limits.ts";
+
 const BUFFER_BYTES = 16 * 1024;
 
 /** First thing on a connection: kind, number of the client, number of its worker. */
@@ -74,7 +75,7 @@ export function decodeLength(frame: Uint8Array): number {
 
 export function writeInPieces(file: Deno.FsFile, bytes: Uint8Array): void {
   for (let at = 0; at < bytes.length;) {
-    at += file.writeSync(bytes.subarray(at, at + PIECE_BYTES));
+    at += file.writeSync(bytes.subarray(at, at + FILE_PIECE_BYTES));
   }
 }
 

@@ -19,6 +19,7 @@ import {
   type ToBareWorker,
   writeInPieces,
 } from "./bare_channel.ts";
+import { readFull } from "./read_full.ts";
 
 /** Some bytes of a record, and where in which file they belong. */
 interface Place {
@@ -176,16 +177,6 @@ async function restore(channel: BareChannel, index: IndexEntry[], root: string):
     release();
     releaseBuffer(record);
   }
-}
-
-function readFull(file: Deno.FsFile, target: Uint8Array): number {
-  let filled = 0;
-  while (filled < target.length) {
-    const count = file.readSync(target.subarray(filled));
-    if (count === null) break;
-    filled += count;
-  }
-  return filled;
 }
 
 function say(message: FromBareWorker): void {

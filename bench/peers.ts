@@ -166,8 +166,7 @@ async function readAddress(stderr: ReadableStream<Uint8Array<ArrayBuffer>>): Pro
 function taskArgs(task: string, other?: string): string[] {
   const [, run, ...rest] = task.split(" ");
   const own = rest.pop()!;
-  const program = other ?? own;
-  return [run, "--quiet", ...rest, new URL(`../${program}`, import.meta.url).pathname];
+  return [run, "--quiet", ...rest, new URL(`../${other ?? own}`, import.meta.url).pathname];
 }
 
 function findFreePort(): number {

@@ -1,6 +1,7 @@
 /** Compares what was restored with what was backed up, byte by byte. */
 import { Buffer } from "node:buffer";
 import { join } from "node:path";
+import { readFull } from "./read_full.ts";
 
 const PIECE_BYTES = 4 * 1024 * 1024;
 const left = new Uint8Array(PIECE_BYTES);
@@ -20,22 +21,12 @@ function requireSameBytes(source: string, restored: string): void {
   using a = Deno.openSync(source);
   using b = Deno.openSync(restored);
   for (;;) {
-    const count = fill(a, left);
-    if (fill(b, right) !== count) throw differs(restored);
+    const count = readFull(a, left);
+    if (readFull(b, right) !== count) throw differs(restored);
     if (count === 0) return;
     const isSame = Buffer.compare(left.subarray(0, count), right.subarray(0, count)) === 0;
     if (!isSame) throw differs(restored);
   }
-}
-
-function fill(file: Deno.FsFile, buffer: Uint8Array): number {
-  let filled = 0;
-  while (filled < buffer.length) {
-    const count = file.readSync(buffer.subarray(filled));
-    if (count === null) break;
-    filled += count;
-  }
-  return filled;
 }
 
 function namesIn(folder: string): string[] {
