@@ -6,7 +6,7 @@
 import { BACKUP } from "../limits.ts";
 import { keyedTextHash } from "../vault/keyed_hash.ts";
 import { SMALL_FILE_BYTES_MAX } from "../vault/small_files.ts";
-import { encodeFiles } from "./file_list.ts";
+import { encodeFiles, fileToRead } from "./file_list.ts";
 import { type HugeFileOptions, HugeFileReader } from "./huge_file_reader.ts";
 import { type FileReading, JobOutcomes } from "./job_outcomes.ts";
 import type { Scanned } from "./scan.ts";
@@ -88,10 +88,8 @@ export class FileJobs {
     }).catch((error) => outcomes.fail(error));
   }
 
-  async #readHuge({ entry, allocatedBytes }: Scanned, job: JobOutcomes): Promise<void> {
-    const { path, size, mtimeMs, ctimeMs, inode } = entry;
-    const isSparse = allocatedBytes < size;
-    const { outcome } = await this.#huge.read({ path, size, mtimeMs, ctimeMs, inode, isSparse });
+  async #readHuge(scanned: Scanned, job: JobOutcomes): Promise<void> {
+    const { outcome } = await this.#huge.read(fileToRead(scanned));
     outcome.then((outcome) => job.settleOne(outcome)).catch((error) => job.fail(error));
   }
 }

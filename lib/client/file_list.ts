@@ -19,17 +19,22 @@ export interface FileList {
 /** Size, mtime, ctime, inode, whether it is sparse. */
 const NUMBERS = 5;
 
+export function fileToRead({ entry, allocatedBytes }: Scanned): FileToRead {
+  const { path, size, mtimeMs, ctimeMs, inode } = entry;
+  return { path, size, mtimeMs, ctimeMs, inode, isSparse: allocatedBytes < size };
+}
+
 export function encodeFiles(files: Scanned[]): FileList {
   const numbers = new Float64Array(files.length * NUMBERS);
   let paths = "";
   let at = 0;
-  for (const { entry, allocatedBytes } of files) {
-    paths += entry.path + "\0";
-    numbers[at++] = entry.size;
-    numbers[at++] = entry.mtimeMs;
-    numbers[at++] = entry.ctimeMs;
-    numbers[at++] = entry.inode;
-    numbers[at++] = allocatedBytes < entry.size ? 1 : 0;
+  for (const { path, size, mtimeMs, ctimeMs, inode, isSparse } of files.map(fileToRead)) {
+    paths += path + "\0";
+    numbers[at++] = size;
+    numbers[at++] = mtimeMs;
+    numbers[at++] = ctimeMs;
+    numbers[at++] = inode;
+    numbers[at++] = isSparse ? 1 : 0;
   }
   return { paths, numbers };
 }
